@@ -1,0 +1,53 @@
+# Bitcache's tasks. Each one installs what it needs first (.ci/setup).
+
+PYTHON := .venv/bin/python
+# How many tests run at the same time.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench setup lock clean
+
+help: ## Show this list
+	@printf 'make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Start the whole system on a private chain and print the addresses (CHECK=1: test it and stop)
+	@.ci/setup python node $(if $(CHECK),browser)
+	@$(PYTHON) -m demo.run $(if $(CHECK),--check)
+
+test: check ## Run every check and every test
+	@.ci/setup node postgresql browser
+	cd widget && npm test --silent
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+check: ## Format, lint, types and import directions, for Python and the widget
+	@.ci/setup python widget
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	cd widget && npm run --silent lint && npm run --silent typecheck
+
+bench: ## Measure the budgets
+	@.ci/setup python node postgresql
+	$(PYTHON) -m tests.bench
+
+setup: ## Install everything that the other targets need
+	@.ci/setup python node widget postgresql browser
+
+# The comments and addresses that pip-compile would add depend on the machine.
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile --quiet --upgrade \
+	--generate-hashes --strip-extras --allow-unsafe --no-annotate --no-build-isolation \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+lock: ## Pin the newest allowed Python packages, with hashes
+	@.ci/setup python
+	printf '%s\n' 'setuptools>=77' wheel | $(COMPILE) --output-file requirements-build.txt -
+	$(COMPILE) --extra dev --extra postgresql --constraint requirements-build.txt \
+		--output-file requirements-dev.txt setup.cfg
+
+clean: ## Remove everything that was installed or built in this folder
+	rm -rf .venv build dist *.egg-info test-results
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
+	rm -rf widget/node_modules demo/regtest/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+"""Fixtures for every folder, and the same random examples in every CI run.
+
+A test whose part is missing on this machine fails and says so; none is skipped.
+"""
+
+import os
+from importlib.util import find_spec
+
+import hypothesis
+
+pytest_plugins = [
+    name
+    for name in ("tests.support.databases", "tests.support.regtest", "tests.support.world")
+    if find_spec(name) is not None
+]
+
+# A loaded machine is slow now and then; a deadline per example would say "flaky".
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
