@@ -1,0 +1,1 @@
+"""Rules of the business. No Flask, no SQLAlchemy, no network in here."""
