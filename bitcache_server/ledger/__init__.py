@@ -1,0 +1,1 @@
+"""Double entry: transfers between accounts, balances, and the proof that they agree."""

@@ -1,0 +1,211 @@
+"""The only place that writes transfers: ``post`` books, ``reverse`` takes back.
+
+Both run inside the caller's write transaction. Which entries belong together is
+the business of ``recipes.py``.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import aliased
+
+from bitcache_server.domain.errors import (
+    AlreadyReversed,
+    InsufficientBalance,
+    UnknownTransfer,
+    UnknownWallet,
+)
+from bitcache_server.ledger.chart import AccountKind, parse
+from bitcache_server.models.ledger import NextTransferId, Transfer, Wallet
+from bitcache_server.models.session import AnySession, require_write_transaction
+
+MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1_000
+"""All bitcoin there will ever be; it fits a signed 64-bit integer four times."""
+
+
+class Kind(StrEnum):
+    """Why money moved. A name is stored for ever, so it never changes its meaning."""
+
+    RECEIPT = "receipt"
+    """A payer's money arrived for an invoice."""
+    CONFIRMATION = "confirmation"
+    """Money that was accepted on sight is confirmed."""
+    SALE = "sale"
+    """The merchant's part of a price."""
+    COMMISSION = "commission"
+    """The operator's part of a price."""
+    ROUNDING = "rounding"
+    """What whole sats brought above the price."""
+    CLAIM = "claim"
+    """Money of an invoice became a reader's balance."""
+    GIFT = "gift"
+    """Starter credit."""
+    LOSS = "loss"
+    """The operator made up for money that vanished after it was spent."""
+    RECOVERY = "recovery"
+    """Money came after all and makes up for an earlier loss."""
+    REVERSAL = "reversal"
+    """An earlier transfer, taken back."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One transfer to be booked."""
+
+    kind: Kind
+    from_account: str
+    to_account: str
+    amount_msat: int
+    reverses_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Posting:
+    """What was booked: the group and the transfers' ids in the order of the entries."""
+
+    group_id: str
+    transfer_ids: tuple[int, ...]
+
+
+def new_group_id() -> str:
+    """Return a fresh id for transfers that belong together."""
+    return f"gr_{secrets.token_urlsafe(16)}"
+
+
+def post(
+    session: AnySession,
+    entries: Sequence[Entry],
+    *,
+    owner_id: str,
+    now: int,
+    group_id: str | None = None,
+) -> Posting:
+    """Book all entries in their order, and change the wallets among them.
+
+    Raises InsufficientBalance or UnknownWallet; the caller's transaction must then
+    end without a commit. Raises ValueError for an amount that is not positive or
+    an account that is not in the chart: leave parts of zero out.
+    """
+    require_write_transaction(session)
+    if not entries:
+        raise ValueError("A posting has at least one entry.")
+    for entry in entries:
+        _check(entry)
+    group = group_id or new_group_id()
+    ids = []
+    for entry in entries:
+        _change_wallets(session, entry)
+        ids.append(_insert(session, entry, owner_id, group, now))
+    return Posting(group, tuple(ids))
+
+
+def _check(entry: Entry) -> None:
+    parse(entry.from_account)
+    parse(entry.to_account)
+    if entry.from_account == entry.to_account:
+        raise ValueError(f"{entry.from_account} cannot pay itself.")
+    if not 0 < entry.amount_msat <= MAX_AMOUNT_MSAT:
+        raise ValueError(f"{entry.amount_msat} msat cannot be transferred.")
+
+
+def _insert(session: AnySession, entry: Entry, owner_id: str, group_id: str, now: int) -> int:
+    statement = (
+        insert(Transfer)
+        .values(
+            owner_id=owner_id,
+            id=NextTransferId(),
+            kind=entry.kind.value,
+            from_account=entry.from_account,
+            to_account=entry.to_account,
+            amount_msat=entry.amount_msat,
+            group_id=group_id,
+            reverses_id=entry.reverses_id,
+            created_at=now,
+        )
+        .returning(Transfer.id)
+    )
+    return session.execute(statement).scalar_one()
+
+
+def _change_wallets(session: AnySession, entry: Entry) -> None:
+    payer, payee = parse(entry.from_account), parse(entry.to_account)
+    if payer.kind is AccountKind.WALLET:
+        _debit(session, payer.key, entry.amount_msat)
+    if payee.kind is AccountKind.WALLET:
+        _credit(session, payee.key, entry.amount_msat)
+
+
+def _debit(session: AnySession, wallet_id: str, amount_msat: int) -> None:
+    statement = (
+        update(Wallet)
+        .where(Wallet.id == wallet_id, Wallet.balance_msat >= amount_msat)
+        .values(balance_msat=Wallet.balance_msat - amount_msat)
+        .returning(Wallet.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.execute(statement).first() is not None:
+        return
+    if session.scalar(select(Wallet.id).where(Wallet.id == wallet_id)) is None:
+        raise UnknownWallet(f"There is no wallet {wallet_id[:64]!r}.")
+    raise InsufficientBalance
+
+
+def _credit(session: AnySession, wallet_id: str, amount_msat: int) -> None:
+    statement = (
+        update(Wallet)
+        .where(Wallet.id == wallet_id)
+        .values(balance_msat=Wallet.balance_msat + amount_msat)
+        .returning(Wallet.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.execute(statement).first() is None:
+        raise UnknownWallet(f"There is no wallet {wallet_id[:64]!r}.")
+
+
+def reverse(
+    session: AnySession,
+    reversed_group_id: str,
+    *,
+    owner_id: str,
+    now: int,
+    group_id: str | None = None,
+) -> Posting:
+    """Take back every transfer of a group by booking its opposite, last one first.
+
+    A reversal stays: correct it by booking the original anew.
+    Raises UnknownTransfer for a group that the owner has not, AlreadyReversed when
+    it was taken back before, and what ``post`` raises.
+    """
+    require_write_transaction(session)
+    originals = _unreversed(session, owner_id, reversed_group_id)
+    entries = [
+        Entry(Kind.REVERSAL, row.to_account, row.from_account, row.amount_msat, row.id)
+        for row in originals
+    ]
+    return post(session, entries, owner_id=owner_id, now=now, group_id=group_id)
+
+
+def _unreversed(session: AnySession, owner_id: str, group_id: str) -> Sequence[Transfer]:
+    correction = aliased(Transfer)
+    rows = session.execute(
+        select(Transfer, correction.id.label("correction_id"))
+        .outerjoin(
+            correction,
+            (correction.owner_id == Transfer.owner_id) & (correction.reverses_id == Transfer.id),
+        )
+        .where(
+            Transfer.owner_id == owner_id,
+            Transfer.group_id == group_id,
+            Transfer.reverses_id.is_(None),
+        )
+        .order_by(Transfer.id.desc())
+    ).all()
+    if not rows:
+        raise UnknownTransfer(f"{owner_id[:64]!r} has no transfers {group_id[:64]!r}.")
+    open_rows = [row.Transfer for row in rows if row.correction_id is None]
+    if not open_rows:
+        raise AlreadyReversed(f"The transfers {group_id[:64]!r} were taken back before.")
+    return open_rows

@@ -1,0 +1,88 @@
+"""Merchants, their sites and what they sell."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bitcache_server.extensions import Model
+
+
+class Merchant(Model):
+    """Who is paid. With a descriptor of their own the money never passes through us."""
+
+    __tablename__ = "merchants"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    descriptor: Mapped[str | None] = mapped_column(Text)
+    """Public output descriptor (BIP 380) for direct settlement; None means pooled."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Site(Model):
+    """A merchant's website. Its server calls us with the site secret."""
+
+    __tablename__ = "sites"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    secret_hash: Mapped[str] = mapped_column(String(128))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SiteOrigin(Model):
+    """An origin (RFC 6454) whose pages may show the wall of a site."""
+
+    __tablename__ = "site_origins"
+
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.id"), primary_key=True)
+    origin: Mapped[str] = mapped_column(String(300), primary_key=True, index=True)
+
+
+class SiteKey(Model):
+    """A secret that signs the grants of a site. The two newest are valid at once."""
+
+    __tablename__ = "site_keys"
+
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    secret: Mapped[str] = mapped_column(String(128))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Item(Model):
+    """An article or a file with its price and access policy."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        UniqueConstraint("site_id", "external_id"),
+        Index("ix_items_site_page", "site_id", "created_at", "id"),
+        CheckConstraint("price_amount > 0", name="price_positive"),
+        CheckConstraint("kind IN ('article', 'file')", name="kind_known"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.id"))
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(String(300))
+    teaser: Mapped[str] = mapped_column(Text)
+    price_currency: Mapped[str] = mapped_column(String(8))
+    """ISO 4217 code, or SAT."""
+    price_amount: Mapped[int] = mapped_column(BigInteger)
+    """Minor units of the currency, or sats."""
+    access_hours: Mapped[int | None] = mapped_column(BigInteger)
+    """How long a purchase opens the item; None is for ever."""
+    content_html: Mapped[str | None] = mapped_column(Text)
+    """The locked part of an article."""
+    file_path: Mapped[str | None] = mapped_column(Text)
+    """Path of a file inside the files folder."""
+    created_at: Mapped[int] = mapped_column(BigInteger)

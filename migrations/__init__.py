@@ -1,0 +1,1 @@
+"""The history of the database schema; ``bitcache_server.models.migrate`` runs it."""
