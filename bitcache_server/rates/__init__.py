@@ -1,0 +1,1 @@
+"""Exchange rates: adapters to public tickers, and the median of what they say."""
