@@ -1,0 +1,170 @@
+"""The contract of a rail: ask for a payment, watch, look one up, report health.
+
+A rail holds no state that must survive: the caller stores the cursor that each
+step carries, in the same transaction as what the step brought, and hands it
+back after a restart. ``tests/contract`` runs the same suite over every rail.
+"""
+
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from bitcache_server.domain.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class PaymentOrder:
+    """What the caller wants to be paid."""
+
+    invoice_id: str
+    amount_msat: int
+    expires_at: int
+    account: str
+    """Who receives: for on-chain the descriptor, checked when it was stored."""
+    index: int
+    """For on-chain the derivation index; the caller never gives one out twice."""
+
+
+@dataclass(frozen=True)
+class PaymentRequest:
+    """What the payer is shown."""
+
+    rail: str
+    destination: str
+    """The address (on-chain)."""
+    target: str
+    """What observations of payments to this request carry: the script in hex (on-chain)."""
+    amount_msat: int
+    """What must arrive: for on-chain whole sats, rounded up."""
+
+
+@dataclass(frozen=True)
+class BlockRef:
+    """A block of the best chain as the rail saw it."""
+
+    height: int
+    hash: str
+    time: int
+    """The header's time; it may be off by two hours (BIP 113 has the background)."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Money that a rail saw. ``reference`` is unique per rail for ever."""
+
+    rail: str
+    reference: str
+    """For on-chain the outpoint, ``txid:vout``."""
+    target: str
+    amount_msat: int
+    block: BlockRef | None
+    """None while the transaction waits in the mempool."""
+    sight_ok: bool
+    """May be trusted unconfirmed: final, a fair fee, no replacement signalled."""
+    sight_reason: str
+    """Why not, for people; empty when ``sight_ok``."""
+    spendable_at_height: int
+    """For a coinbase output the height from which it counts (100 deep), otherwise 0."""
+    raw: str
+    """The raw transaction in hex, so that it can be sent again; may be empty."""
+
+
+@dataclass(frozen=True)
+class BlockConnected:
+    """The next block of the best chain with the observations in it."""
+
+    block: BlockRef
+    previous_hash: str
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class BlockDisconnected:
+    """The block at the tip left the best chain; ``previous_hash`` is the new tip."""
+
+    height: int
+    hash: str
+    previous_hash: str
+
+
+@dataclass(frozen=True)
+class MempoolSeen:
+    """Observations of unconfirmed payments that are new to this process."""
+
+    observations: tuple[Observation, ...]
+
+
+Step = BlockConnected | BlockDisconnected | MempoolSeen
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the last stored step left off."""
+
+    height: int
+    hash: str
+
+
+#: Given script targets, return those that the caller waits for. Called once a
+#: block (or in chunks), so that the cost is the block's and not the invoices'.
+Matcher = Callable[[Sequence[str]], Set[str]]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The answer to a question about one known payment."""
+
+    outcome: Outcome
+    """SETTLED: in the best chain. PENDING: in the mempool. FAILED: a conflicting
+    transaction took its place. UNKNOWN: the node cannot tell now."""
+    block: BlockRef | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class RailHealth:
+    """What a rail says of itself. ``code`` is an error code, or ``ok``."""
+
+    ok: bool
+    code: str
+    detail: str
+    tip_height: int
+    fee_rate_msat_per_vb: int
+    """What a transaction should pay to confirm soon; 0 where that has no meaning."""
+
+
+class Rail(Protocol):
+    """One way to be paid."""
+
+    @property
+    def name(self) -> str:
+        """Return the stable name: ``onchain``, ``lightning``, ``fake``."""
+
+    def check_account(self, account: str) -> str:
+        """Return the account in its normal form.
+
+        Raises DescriptorInvalid or PrivateKeyRefused, in words a merchant understands.
+        """
+
+    def create_request(self, order: PaymentOrder) -> PaymentRequest:
+        """Return what the payer must be shown. Same order, same answer."""
+
+    def watch(
+        self, cursor: Cursor | None, match: Matcher, with_mempool: bool = True
+    ) -> Iterator[Step]:
+        """Yield all steps from the cursor to now, oldest first, then stop.
+
+        With no cursor the watch begins at the present tip: it yields one
+        BlockConnected for the tip, so that there is a cursor to store. Blocks that
+        left the best chain come first, as BlockDisconnected from the old tip down
+        to the common ancestor. Raises RailError; steps already yielded stay valid.
+        """
+
+    def forget_mempool(self) -> None:
+        """Report every unconfirmed payment anew at the next watch."""
+
+    def lookup(self, observation: Observation) -> Lookup:
+        """Ask about a payment seen before; send it again where the node lost it."""
+
+    def health(self) -> RailHealth:
+        """Return the state of the rail. Never raises."""

@@ -1,0 +1,1 @@
+"""Payments on the Bitcoin chain, seen through a full node's RPC."""

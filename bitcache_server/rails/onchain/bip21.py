@@ -1,0 +1,32 @@
+"""Payment links (BIP 21) and their form for QR codes."""
+
+from decimal import Decimal
+from urllib.parse import quote
+
+#: Beginnings of bech32 addresses (BIP 173), which may be written in upper case.
+_BECH32_BEGINNINGS = ("bc1", "tb1", "bcrt1")
+_SAT_EXPONENT = -8
+
+
+def payment_uri(address: str, amount_sat: int, label: str | None = None) -> str:
+    """Return ``bitcoin:<address>?amount=<BTC>``; the amount is exact, without an exponent."""
+    uri = f"bitcoin:{address}?amount={_btc(amount_sat)}"
+    return uri if not label else f"{uri}&label={quote(label, safe='')}"
+
+
+def qr_uri(address: str, amount_sat: int) -> str:
+    """Return the link for a QR code.
+
+    Upper case has a denser mode in QR codes, so the code has fewer, larger
+    modules. Only bech32 ignores case: a base58 address stays as it is. The
+    parameter's name stays in lower case, as BIP 21 demands.
+    """
+    if not address.lower().startswith(_BECH32_BEGINNINGS):
+        return payment_uri(address, amount_sat)
+    return f"BITCOIN:{address.upper()}?amount={_btc(amount_sat)}"
+
+
+def _btc(amount_sat: int) -> str:
+    """Return bitcoins as a plain decimal: 5000 is ``0.00005``, 100000000 is ``1``."""
+    text = format(Decimal(amount_sat).scaleb(_SAT_EXPONENT), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,1 @@
+"""The demonstration: a whole Bitcache on this machine, with worthless coins."""

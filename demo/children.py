@@ -1,0 +1,61 @@
+"""Programs that the demo starts: ended by their own id, and reported when they end early."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STOP_TIMEOUT_S = 10
+LOG_TAIL_LINES = 15
+
+
+class ChildDied(Exception):
+    """A program that the demo needs has ended by itself."""
+
+
+class Child:
+    """One program with its log file, in a process group of its own.
+
+    The group keeps Ctrl-C in the terminal away from it, so that the demo decides
+    the order in which things stop; and it takes the program's workers along.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path
+    ) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program and arguments
+                command,
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise ChildDied with the end of the log when the program has ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise ChildDied(f"{self.name} has ended (status {status}):\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """Return the last lines that the program printed."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:]) or "    (no output)"
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and end what is left of its group."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_S)
+        # Nothing should be left of the group; what is, must not outlive the demo.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

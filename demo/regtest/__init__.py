@@ -1,0 +1,1 @@
+"""A Bitcoin node on regtest, for the demonstration and the tests."""

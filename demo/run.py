@@ -1,0 +1,193 @@
+"""``make demo``: the whole system on one machine, with a private chain and no real money.
+
+Starts a Bitcoin node on regtest, the server and its jobs, a magazine that sells
+an article and a file, and a page that plays the reader's phone wallet. Ends all
+of them with Ctrl-C. ``--check`` plays the reader as well and says what happened.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import httpx
+
+from demo.background import BackgroundServer
+from demo.check import check
+from demo.children import Child, ChildDied
+from demo.ports import FIRST_PORT, PortTaken, pick_ports
+from demo.regtest.node import RegtestNode, RegtestNodeError
+from demo.shop import USD_PER_BTC, Addresses, CommandFailed, Shop, bitcache_command
+from demo.shop import server_environment as environment
+from demo.site_server import create_site
+from demo.wallet import create_wallet
+
+BLOCK_EVERY_S = 20
+READY_TIMEOUT_S = 60
+PORTS = ("the server", "its live events", "the magazine", "the wallet")
+
+
+class Watch(threading.Thread):
+    """Mines a block now and then, and notices when a program ends by itself."""
+
+    def __init__(self, node: RegtestNode, children: list[Child]) -> None:
+        super().__init__(daemon=True)
+        self.failure = ""
+        self.ended = threading.Event()
+        self._node = node
+        self._children = children
+
+    def run(self) -> None:
+        """Go on until ``stop`` or until something has ended; then ``failure`` says what."""
+        next_block = time.monotonic() + BLOCK_EVERY_S
+        try:
+            while not self.ended.wait(0.5):
+                for child in self._children:
+                    child.check()
+                if time.monotonic() >= next_block:
+                    self._node.mine(1)
+                    next_block += BLOCK_EVERY_S
+        except ChildDied as error:
+            self.failure = str(error)
+        except Exception as error:  # Whatever the client raises: the node is gone.
+            self.failure = f"The Bitcoin node does not answer any more: {error}"
+        self.ended.set()
+
+    def stop(self) -> None:
+        """End without a failure."""
+        self.ended.set()
+        self.join()
+
+
+@contextlib.contextmanager
+def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop]]:
+    """Start everything in order, and end it in the opposite order."""
+    addresses = Addresses.of_ports(ports)
+    with contextlib.ExitStack() as stack:
+        try:
+            node = stack.enter_context(RegtestNode(folder / "node"))
+            node.fund_wallet()
+            env = environment(folder, ports, node.rpc_url)
+            shop = Shop(folder, env, addresses.site)
+            shop.open()
+            children = []
+            for name in ("serve", "jobs"):
+                child = Child(f"bitcache-{name}", [bitcache_command(), name], env, folder)
+                stack.callback(child.stop)
+                children.append(child)
+            wait_until_ready(addresses, children)
+            site = create_site(addresses.server, addresses.events, shop.items)
+            stack.enter_context(BackgroundServer(site, ports[2]))
+            stack.enter_context(BackgroundServer(create_wallet(node, USD_PER_BTC), ports[3]))
+            watch = Watch(node, children)
+            watch.start()
+            stack.callback(watch.stop)
+            yield watch, shop
+        finally:
+            # Everything ends now; another Ctrl-C must not leave a part behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def wait_until_ready(addresses: Addresses, children: list[Child]) -> None:
+    """Return when the server says that it is well; raise ChildDied when it cannot be."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    answer = "nothing"
+    while time.monotonic() < deadline:
+        for child in children:
+            child.check()
+        with contextlib.suppress(httpx.TransportError):
+            response = httpx.get(f"{addresses.server}/health")
+            if response.status_code == httpx.codes.OK:
+                return
+            answer = response.text
+        time.sleep(0.1)
+    logs = "\n".join(f"{child.name}:\n{child.log_tail()}" for child in children)
+    raise ChildDied(
+        f"The server was not well after {READY_TIMEOUT_S} s. Its answer: {answer}\n{logs}"
+    )
+
+
+def announce(addresses: Addresses, ports: list[int]) -> None:
+    """Tell the person what to open and what to do there."""
+    if ports[0] != FIRST_PORT or ports[-1] != FIRST_PORT + len(ports) - 1:
+        print("Some of the usual ports are taken, so these are others.\n")
+    print(f"""\
+Bitcache is running with a private chain. No real money moves.
+
+  The magazine     {addresses.site}
+  A phone wallet   {addresses.wallet}
+  The server       {addresses.server}
+
+1. Open the magazine and pick a story or the bell.
+2. Press "Pay with bitcoin". A QR code appears.
+3. Give the wallet a screenshot of the code, or paste the code from
+   "Open in wallet", and press Pay. The story opens by itself.
+
+One bitcoin costs {USD_PER_BTC:,} dollars here, so that five cents are 5,000 sat. At a real
+rate five cents are a fraction of that: too little to pay on-chain, where the
+fee alone costs more. Prices like this need Lightning, which this version does
+not have yet; on-chain it sells what costs more than its fee.
+
+A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""", flush=True)  # fmt: skip
+
+
+def run(first_port: int | None, checking: bool) -> int:
+    """Run the demo until Ctrl-C, or check it; return the exit status."""
+    ports = pick_ports(len(PORTS), first_port)
+    addresses = Addresses.of_ports(ports)
+    print("Starting a private Bitcoin chain, the server, a magazine and a wallet …", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="bitcache-demo-") as folder,
+        whole_system(Path(folder), ports) as (watch, shop),
+    ):
+        if checking:
+            problem = check(addresses, shop.file.read_bytes())
+        else:
+            announce(addresses, ports)
+            wait_for_the_end(watch)
+            problem = ""
+    problem = watch.failure or problem
+    if problem:
+        print(f"The demo failed: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
+def wait_for_the_end(watch: Watch) -> None:
+    """Return after Ctrl-C, or when a program has ended by itself."""
+    with contextlib.suppress(KeyboardInterrupt):
+        watch.ended.wait()
+    print("\nStopping …", flush=True)
+
+
+def main() -> int:
+    """Read the command line, and turn what can go wrong into a sentence."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="play the reader, report, and stop")
+    parser.add_argument("--port", type=int, help="first of four ports in a row")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return run(arguments.port, arguments.check)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except (PortTaken, RegtestNodeError, ChildDied, CommandFailed) as error:
+        print(f"The demo could not start. {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Treat a closed terminal and a polite kill like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
