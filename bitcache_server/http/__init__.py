@@ -1,0 +1,1 @@
+"""The web: turns requests into calls of services and their answers into responses."""

@@ -1,0 +1,81 @@
+"""POST /v1/invoices: a reader wants to pay for an item."""
+
+from flask import Response
+
+from bitcache_server.domain import errors
+from bitcache_server.http.answers import json_answer
+from bitcache_server.http.body import Body, Text, idempotency_key, read_json
+from bitcache_server.http.context import client_block, deps, page_origin, session
+from bitcache_server.http.limits import INVOICES, SITE_INVOICES, check_limit
+from bitcache_server.http.openapi import Endpoint
+from bitcache_server.http.routing import Route
+from bitcache_server.services.create_invoice import InvoiceOrder
+from bitcache_server.services.create_invoice import create_invoice as create
+from bitcache_server.services.items import get_item
+from bitcache_server.services.once import once
+from bitcache_server.services.views import InvoiceView, invoice_view
+
+
+class CreateInvoice(Body):
+    """Which item, and the challenge whose verifier will collect the grant."""
+
+    item: Text
+    challenge: Text
+    """base64url(sha256(verifier)) without padding, as PKCE's S256 (RFC 7636)."""
+    rail: Text | None = None
+    """Ask for a payment request over this rail at once."""
+
+
+def create_invoice() -> Response:
+    """Create an invoice."""
+    body = read_json(CreateInvoice)
+    check_limit(INVOICES)
+    check_limit(SITE_INVOICES, get_item(session(), body.item).site_id)
+    order = InvoiceOrder(body.item, body.challenge, body.rail, page_origin())
+    text = once(
+        deps(),
+        session(),
+        # A key is the caller's own: two readers who pick the same one never meet.
+        f"reader:{client_block()}",
+        idempotency_key(),
+        ["create_invoice", body.model_dump()],
+        lambda: invoice_view(deps(), session(), create(deps(), session(), order)),
+    )
+    return json_answer(text, 201)
+
+
+ROUTE = Route(
+    Endpoint(
+        method="POST",
+        path="/v1/invoices",
+        operation_id="create_invoice",
+        summary="Create an invoice",
+        description=(
+            "The amount is fixed now. Keep the verifier: it alone collects the grant, and "
+            "together with the invoice id it is the reader's receipt code."
+        ),
+        tag="invoices",
+        request=CreateInvoice,
+        response=InvoiceView,
+        status=201,
+        idempotent=True,
+        errors=(
+            errors.InvalidRequest,
+            errors.MalformedJson,
+            errors.PayloadTooLarge,
+            errors.UnsupportedMediaType,
+            errors.UnknownItem,
+            errors.OriginNotAllowed,
+            errors.RateUnavailable,
+            errors.AmountBelowFloor,
+            errors.RailUnavailable,
+            errors.AddressesExhausted,
+            errors.IdempotencyConflict,
+            errors.StorageBusy,
+            errors.StorageFull,
+            errors.StorageUnavailable,
+        ),
+    ),
+    create_invoice,
+    limit=None,
+)

@@ -1,0 +1,65 @@
+"""POST /v1/invoices/{invoice_id}/requests: the payer asks for an address."""
+
+from flask import Response
+
+from bitcache_server.domain import errors
+from bitcache_server.http.answers import json_answer
+from bitcache_server.http.body import Body, Text, read_json
+from bitcache_server.http.context import deps, page_origin, session
+from bitcache_server.http.limits import INVOICES
+from bitcache_server.http.openapi import Endpoint
+from bitcache_server.http.routing import Route
+from bitcache_server.services.create_invoice import check_origin, get_invoice
+from bitcache_server.services.once import once
+from bitcache_server.services.request_payment import request_payment as request_over
+from bitcache_server.services.views import InvoiceView, invoice_view
+
+
+class RequestPayment(Body):
+    """Over which rail the payer wants to pay."""
+
+    rail: Text
+
+
+def request_payment(invoice_id: str) -> Response:
+    """Give the invoice a payment request; asking again changes nothing."""
+    body = read_json(RequestPayment)
+
+    def produce() -> InvoiceView:
+        invoice = get_invoice(session(), invoice_id)
+        check_origin(deps(), session(), invoice.site_id, page_origin())
+        request_over(deps(), session(), invoice, body.rail)
+        return invoice_view(deps(), session(), invoice)
+
+    return json_answer(once(deps(), session(), invoice_id, None, None, produce))
+
+
+ROUTE = Route(
+    Endpoint(
+        method="POST",
+        path="/v1/invoices/{invoice_id}/requests",
+        operation_id="request_payment",
+        summary="Ask for an address",
+        description="An address is derived only now. Repeating the call gives the same one.",
+        tag="invoices",
+        request=RequestPayment,
+        response=InvoiceView,
+        errors=(
+            errors.InvalidRequest,
+            errors.MalformedJson,
+            errors.PayloadTooLarge,
+            errors.UnsupportedMediaType,
+            errors.UnknownInvoice,
+            errors.OriginNotAllowed,
+            errors.InvoiceClosed,
+            errors.AmountBelowFloor,
+            errors.RailUnavailable,
+            errors.AddressesExhausted,
+            errors.StorageBusy,
+            errors.StorageFull,
+            errors.StorageUnavailable,
+        ),
+    ),
+    request_payment,
+    limit=INVOICES,
+)

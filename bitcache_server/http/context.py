@@ -1,0 +1,37 @@
+"""What a request handler reaches for: dependencies, the session, the caller."""
+
+import ipaddress
+
+from flask import current_app, request
+from sqlalchemy.orm import Session
+
+from bitcache_server.extensions import db
+from bitcache_server.services.deps import Deps, deps_of
+
+
+def deps() -> Deps:
+    """Return the dependencies that ``wiring`` built for this app."""
+    return deps_of(current_app)
+
+
+def session() -> Session:
+    """Return the database session of this request."""
+    return db.session()
+
+
+def client_block() -> str:
+    """Return the caller's address; for IPv6 its /64, which one household shares."""
+    address = request.remote_addr or "unknown"
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address
+
+
+def page_origin() -> str | None:
+    """Return the origin of the page that asks; None for our own pages and for servers."""
+    origin = request.headers.get("Origin")
+    return None if origin in (None, deps().settings.public_url) else origin

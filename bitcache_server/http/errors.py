@@ -1,0 +1,144 @@
+"""The one place where errors become HTTP answers (RFC 9457, problem details)."""
+
+import json
+import logging
+
+from flask import Flask, Response, request
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
+
+from bitcache_server.domain import errors
+from bitcache_server.models.session import storage_error
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:bitcache:error:"
+
+STATUS: dict[type[errors.BitcacheError], int] = {
+    errors.InvalidRequest: 422,
+    errors.MalformedJson: 400,
+    errors.PayloadTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RateLimited: 429,
+    errors.UnknownItem: 404,
+    errors.UnknownSite: 404,
+    errors.UnknownMerchant: 404,
+    errors.UnknownInvoice: 404,
+    errors.MissingSecret: 401,
+    errors.BadSecret: 401,
+    errors.OriginNotAllowed: 403,
+    errors.InvalidOrigin: 422,
+    errors.InvalidPrice: 422,
+    errors.UnknownCurrency: 422,
+    errors.RateUnavailable: 503,
+    errors.AmountBelowFloor: 422,
+    errors.RailUnavailable: 503,
+    errors.AddressesExhausted: 503,
+    errors.IdempotencyConflict: 409,
+    errors.VerifierMismatch: 403,
+    errors.InvoiceNotPaid: 409,
+    errors.InvoiceClosed: 409,
+    errors.NoCredit: 409,
+    errors.GrantMissing: 401,
+    errors.GrantInvalid: 403,
+    errors.GrantExpired: 403,
+    errors.GrantRevoked: 403,
+    errors.LinkInvalid: 403,
+    errors.LinkExpired: 403,
+    errors.WrongKind: 409,
+    errors.FileMissing: 404,
+    errors.FilePathRefused: 422,
+    errors.DescriptorInvalid: 422,
+    errors.PrivateKeyRefused: 422,
+    errors.InsufficientBalance: 409,
+    errors.StorageBusy: 503,
+    errors.StorageFull: 503,
+    errors.StorageUnavailable: 503,
+}
+#: How long a client should wait before it tries a passing fault again.
+RETRY_AFTER_S = 2
+
+
+def status_of(error: type[errors.BitcacheError]) -> int:
+    """Return the HTTP status of an error class; 500 for one that should never get here."""
+    return STATUS.get(error, 500)
+
+
+def problem(error: errors.BitcacheError) -> tuple[dict[str, str | int], int, dict[str, str]]:
+    """Return the body, status and headers of an error."""
+    status = status_of(type(error))
+    body: dict[str, str | int] = {
+        "type": TYPE_PREFIX + error.code,
+        "title": error.title,
+        "status": status,
+        "detail": error.detail if status != 500 else errors.BitcacheError.title,
+        "code": error.code if status != 500 else errors.BitcacheError.code,
+    }
+    headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
+    if isinstance(error, errors.RateLimited):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    elif status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return body, status, headers
+
+
+def problem_response(error: errors.BitcacheError) -> Response:
+    """Return the answer for an error."""
+    body, status, headers = problem(error)
+    return Response(json.dumps(body), status, headers)
+
+
+def translate(error: Exception) -> errors.BitcacheError:
+    """Return the error with a stable code that stands for any exception."""
+    if isinstance(error, errors.BitcacheError):
+        return error
+    if isinstance(error, ValidationError):
+        return validation_error(error)
+    if isinstance(error, PoolTimeout):
+        return errors.StorageBusy("All database connections are in use; try again.")
+    if isinstance(error, DBAPIError):
+        return storage_error(error) or errors.BitcacheError()
+    if isinstance(error, HTTPException):
+        return _http_error(error)
+    return errors.BitcacheError()
+
+
+def validation_error(error: ValidationError) -> errors.BitcacheError:
+    """Return the error for a body that does not fit, without repeating its values."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(p["type"] in ("json_invalid", "recursion_loop") for p in problems):
+        return errors.MalformedJson(f"The body is not valid JSON: {problems[0]['msg']}")
+    words = [f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in problems[:5]]
+    return errors.InvalidRequest("; ".join(words))
+
+
+def _http_error(error: HTTPException) -> errors.BitcacheError:
+    if isinstance(error, RequestEntityTooLarge):
+        return errors.PayloadTooLarge()
+    if isinstance(error, NotFound):
+        return errors.NotFound()
+    if error.code == 405:
+        return errors.MethodNotAllowed()
+    if error.code == 415:
+        return errors.UnsupportedMediaType()
+    if error.code is not None and 400 <= error.code < 500:
+        return errors.InvalidRequest(error.description or "")
+    return errors.BitcacheError()
+
+
+def register(app: Flask) -> None:
+    """Answer every exception of the app as a problem document."""
+
+    @app.errorhandler(Exception)
+    def _answer(error: Exception) -> Response:
+        translated = translate(error)
+        if status_of(type(translated)) == 500:
+            log.exception("unexpected error at %s %s", request.method, request.endpoint)
+        return problem_response(translated)

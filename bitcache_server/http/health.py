@@ -1,0 +1,38 @@
+"""GET /health: which part is ill, for load balancers and people."""
+
+from flask import Response
+from pydantic import BaseModel
+
+from bitcache_server.http.answers import json_answer
+from bitcache_server.http.context import deps, session
+from bitcache_server.http.openapi import Endpoint
+from bitcache_server.http.routing import Route
+from bitcache_server.services.health import Part, check_parts
+
+
+class HealthView(BaseModel):
+    """``ok`` is false when readers cannot pay or read now."""
+
+    ok: bool
+    parts: list[Part]
+
+
+def health() -> Response:
+    """Return 200 when all is well, otherwise 503 and which part is ill."""
+    parts = check_parts(deps(), session())
+    ok = all(part.ok for part in parts)
+    return json_answer(HealthView(ok=ok, parts=parts), 200 if ok else 503)
+
+
+ROUTE = Route(
+    Endpoint(
+        method="GET",
+        path="/health",
+        operation_id="health",
+        summary="Health of the server's parts",
+        description="Answers 503 when a part is ill; the body has the same form.",
+        tag="meta",
+        response=HealthView,
+    ),
+    health,
+)

@@ -1,0 +1,48 @@
+"""A route is an endpoint's description and the function that answers it."""
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flask import Flask
+from flask.typing import ResponseReturnValue
+
+from bitcache_server.http.limits import READS, check_limit
+from bitcache_server.http.openapi import Endpoint
+
+Handler = Callable[..., ResponseReturnValue]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint of the API."""
+
+    endpoint: Endpoint
+    handler: Handler
+    limit: str | None = READS
+    """Which rate limit counts a call; None where the handler counts by itself."""
+
+
+def add_routes(app: Flask, routes: Sequence[Route]) -> None:
+    """Add the routes to an app."""
+    for route in routes:
+        app.add_url_rule(
+            re.sub(r"{(\w+)}", r"<\1>", route.endpoint.path),
+            endpoint=route.endpoint.operation_id,
+            view_func=_limited(route),
+            methods=[route.endpoint.method],
+        )
+
+
+def _limited(route: Route) -> Handler:
+    if route.limit is None:
+        return route.handler
+    limit = route.limit
+
+    @functools.wraps(route.handler)
+    def counted(**arguments: str) -> ResponseReturnValue:
+        check_limit(limit)
+        return route.handler(**arguments)
+
+    return counted

@@ -1,0 +1,131 @@
+"""Collect what was paid for: the verifier is the only thing that opens it (RFC 7636)."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import InvoiceNotPaid, NoCredit, VerifierMismatch
+from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.ledger import recipes
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.ledger import Grant
+from bitcache_server.models.sales import Invoice
+from bitcache_server.services.create_invoice import get_invoice
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.quotes import quote
+from bitcache_server.services.settle_invoice import give_grant
+from bitcache_server.services.site_keys import signer_for
+from bitcache_server.tokens.grants import GrantClaims
+from bitcache_server.tokens.receipts import ReceiptClaims, issue_receipt
+from bitcache_server.tokens.verifier import matches
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A grant token, a receipt that can be checked offline, and until when it opens."""
+
+    grant: str
+    receipt: str
+    item_id: str
+    expires_at: int | None
+
+
+def claim_grant(deps: Deps, session: Session, invoice_id: str, verifier: str) -> Collected:
+    """Return the grant of a paid invoice; the same call may be made again for ever.
+
+    Reads only. Raises VerifierMismatch before it says anything about the state.
+    """
+    invoice = _verified(session, invoice_id, verifier)
+    grant = _live_grant(session, invoice)
+    if grant is None:
+        raise InvoiceNotPaid(_why_not(invoice))
+    return _collected(deps, session, invoice, grant)
+
+
+def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) -> Collected:
+    """Buy the invoice's item at today's price from money that came late or short.
+
+    Runs inside the caller's transaction; a second call returns the same grant.
+    """
+    invoice = _verified(session, invoice_id, verifier, lock=True)
+    grant = _live_grant(session, invoice)
+    if grant is None:
+        grant = _sell_from_credit(deps, session, invoice)
+    return _collected(deps, session, invoice, grant)
+
+
+def _verified(session: Session, invoice_id: str, verifier: str, lock: bool = False) -> Invoice:
+    if lock:
+        query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
+        session.scalar(query.execution_options(populate_existing=True))
+    invoice = get_invoice(session, invoice_id)
+    if not matches(verifier, invoice.challenge):
+        raise VerifierMismatch("Only who created this invoice can collect it.")
+    return invoice
+
+
+def _live_grant(session: Session, invoice: Invoice) -> Grant | None:
+    query = select(Grant).where(
+        Grant.owner_id == invoice.id, Grant.item_id == invoice.item_id, Grant.revoked_at.is_(None)
+    )
+    return session.scalar(query.order_by(Grant.revision.desc()).limit(1))
+
+
+def _why_not(invoice: Invoice) -> str:
+    if invoice.state == InvoiceState.SEEN:
+        return "The payment was seen and waits for confirmations."
+    if invoice.credit_msat > 0:
+        return "The payment was late or too small. It is kept as credit for this invoice."
+    return "No sufficient payment has been seen."
+
+
+def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
+    item = session.get_one(Item, invoice.item_id)
+    price_msat = quote(deps, session, item.price_currency, item.price_amount).must()
+    if invoice.credit_msat < price_msat:
+        raise NoCredit(
+            f"The credit is {invoice.credit_msat} msat and the price {price_msat} msat. "
+            "Nothing is lost: the credit stays."
+        )
+    now = deps.clock()
+    group_id = recipes.sell(
+        session,
+        invoice.id,
+        invoice.merchant_id,
+        amount_msat=price_msat,
+        commission_msat=deps.commission.commission_msat(price_msat),
+        rounding_msat=0,
+        now=now,
+    )
+    invoice.credit_msat -= price_msat
+    invoice.redeemed_msat += price_msat
+    invoice.changed_at = now
+    invoice.version += 1
+    return give_grant(session, invoice, group_id, price_msat, now)
+
+
+def _collected(deps: Deps, session: Session, invoice: Invoice, grant: Grant) -> Collected:
+    signer = signer_for(deps, session, invoice.site_id)
+    claims = GrantClaims(
+        site=invoice.site_id,
+        item=grant.item_id,
+        holder=invoice.id,
+        price_msat=grant.price_msat,
+        issued_at=grant.issued_at,
+        expires_at=grant.expires_at,
+        revision=grant.revision,
+    )
+    receipt = ReceiptClaims(
+        site=invoice.site_id,
+        item=grant.item_id,
+        invoice=invoice.id,
+        amount_msat=grant.price_msat,
+        paid_at=grant.issued_at,
+    )
+    return Collected(
+        grant=signer.issue(claims),
+        receipt=issue_receipt(signer, receipt),
+        item_id=grant.item_id,
+        expires_at=grant.expires_at,
+    )

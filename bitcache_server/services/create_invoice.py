@@ -1,0 +1,112 @@
+"""One item, one amount, fixed now."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import OriginNotAllowed, UnknownInvoice
+from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.sales import Invoice
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.items import get_item
+from bitcache_server.services.merchants import get_site
+from bitcache_server.services.offers import check_rail
+from bitcache_server.services.origins import origins_of
+from bitcache_server.services.paging import Page, decode_cursor, page_of
+from bitcache_server.services.quotes import quote
+from bitcache_server.services.request_payment import request_payment
+from bitcache_server.tokens.secrets import new_id
+from bitcache_server.tokens.verifier import check_challenge_format
+
+
+@dataclass(frozen=True)
+class InvoiceOrder:
+    """What a reader asks for. ``origin`` is the page's, None for our own pages."""
+
+    item_id: str
+    challenge: str
+    rail: str | None = None
+    origin: str | None = None
+
+
+def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice:
+    """Create an invoice inside the caller's transaction.
+
+    Only with a ``rail`` is an address given out at once; otherwise an unpaid
+    invoice costs one row and nothing else.
+    """
+    check_challenge_format(order.challenge)
+    item = get_item(session, order.item_id)
+    site = get_site(session, item.site_id)
+    check_origin(deps, session, site.id, order.origin)
+    merchant = session.get_one(Merchant, site.merchant_id)
+    invoice = _new_invoice(deps, session, item, merchant, order.challenge)
+    if order.rail is not None:
+        check_rail(deps, session, merchant, order.rail, invoice.amount_msat)
+    session.add(invoice)
+    session.flush()
+    if order.rail is not None:
+        request_payment(deps, session, invoice, order.rail)
+    return invoice
+
+
+def _new_invoice(
+    deps: Deps, session: Session, item: Item, merchant: Merchant, challenge: str
+) -> Invoice:
+    priced = quote(deps, session, item.price_currency, item.price_amount)
+    amount_msat = priced.must()
+    now = deps.clock()
+    return Invoice(
+        id=new_id("in"),
+        item_id=item.id,
+        site_id=item.site_id,
+        merchant_id=merchant.id,
+        direct=merchant.descriptor is not None,
+        amount_msat=amount_msat,
+        price_currency=item.price_currency,
+        price_amount=item.price_amount,
+        rate_price_per_btc=priced.rate.price_per_btc if priced.rate else None,
+        rate_as_of=priced.rate.as_of if priced.rate else None,
+        challenge=challenge,
+        state=InvoiceState.OPEN.value,
+        marks="",
+        received_msat=0,
+        missing_msat=amount_msat,
+        credit_msat=0,
+        redeemed_msat=0,
+        created_at=now,
+        expires_at=now + deps.settings.invoice_lifetime_s,
+        changed_at=now,
+        version=1,
+    )
+
+
+def check_origin(deps: Deps, session: Session, site_id: str, origin: str | None) -> None:
+    """Raise OriginNotAllowed for a page that is neither the site's nor our own."""
+    if origin is None or origin == deps.settings.public_url:
+        return
+    if origin not in origins_of(session, site_id):
+        raise OriginNotAllowed(
+            f"{origin[:200]} is not an origin of this item's site. "
+            "`bitcache site origins` shows and changes them."
+        )
+
+
+def get_invoice(session: Session, invoice_id: str) -> Invoice:
+    """Return an invoice; raise UnknownInvoice."""
+    invoice = session.get(Invoice, invoice_id)
+    if invoice is None:
+        raise UnknownInvoice(f"There is no invoice {invoice_id[:64]!r}.")
+    return invoice
+
+
+def list_invoices(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Invoice]:
+    """Return the invoices of a site, newest first."""
+    query = select(Invoice).where(Invoice.site_id == site.id)
+    if cursor:
+        key = tuple_(Invoice.created_at, Invoice.id)
+        query = query.where(key < tuple_(*decode_cursor(cursor)))
+    query = query.order_by(Invoice.created_at.desc(), Invoice.id.desc()).limit(limit + 1)
+    return page_of(session.scalars(query).all(), limit, lambda row: (row.created_at, row.id))

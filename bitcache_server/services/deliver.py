@@ -1,0 +1,94 @@
+"""Hand out what a grant opens: the article's text, a link to the file, the file."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import GrantMissing, GrantRevoked, WrongKind
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.ledger import Grant
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.items import get_item
+from bitcache_server.services.site_keys import signer_for
+from bitcache_server.storage.base import StoredFile
+from bitcache_server.tokens.downloads import DownloadClaims
+from bitcache_server.tokens.grants import GrantClaims, claimed_site
+
+
+@dataclass(frozen=True)
+class Link:
+    """A download token and when it ends."""
+
+    token: str
+    file_name: str
+    expires_at: int
+
+
+def check_grant(deps: Deps, session: Session, token: str | None) -> GrantClaims:
+    """Return what a grant says, checked offline: no database once the key is cached."""
+    if not token:
+        raise GrantMissing("Send the grant as `Authorization: Bearer …`.")
+    site_id = claimed_site(token)
+    return signer_for(deps, session, site_id).check(token, site=site_id, now=deps.clock())
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An item and the grant that opens it."""
+
+    item: Item
+    claims: GrantClaims
+
+
+def open_item(deps: Deps, session: Session, item_id: str, token: str | None) -> Opened:
+    """Return an item that the grant opens; revocation is looked up here."""
+    item = get_item(session, item_id)
+    signer = signer_for(deps, session, item.site_id)
+    claims = signer.check(token, site=item.site_id, item=item.id, now=deps.clock())
+    _check_alive(session, claims.holder, item.id, claims.revision)
+    return Opened(item, claims)
+
+
+def _check_alive(session: Session, holder: str, item_id: str, revision: int) -> None:
+    grant = session.get(Grant, (holder, item_id, revision))
+    if grant is None or grant.revoked_at is not None:
+        raise GrantRevoked("The payment behind this grant was taken back. Claim it again.")
+
+
+def article_of(item: Item) -> str:
+    """Return the locked part of an article; raise WrongKind for a file."""
+    if item.content_html is None:
+        raise WrongKind("This item is a file: ask for a download link instead.")
+    return item.content_html
+
+
+def download_link(deps: Deps, session: Session, opened: Opened) -> Link:
+    """Return a short-lived link to the file of an item, bound to that file and holder."""
+    item, claims = opened.item, opened.claims
+    stored = file_of(deps, item)
+    expires_at = deps.clock() + deps.settings.download_link_lifetime_s
+    download = DownloadClaims(
+        site=item.site_id,
+        item=item.id,
+        holder=claims.holder,
+        revision=claims.revision,
+        expires_at=expires_at,
+    )
+    token = signer_for(deps, session, item.site_id).issue_download(download)
+    return Link(token, stored.name, expires_at)
+
+
+def file_of(deps: Deps, item: Item) -> StoredFile:
+    """Return the stored file of an item; raise WrongKind for an article, FileMissing."""
+    if item.file_path is None:
+        raise WrongKind("This item is an article: fetch its content instead.")
+    return deps.files.describe(item.file_path)
+
+
+def file_for_link(deps: Deps, session: Session, item_id: str, token: str) -> StoredFile:
+    """Return the file that a download link opens; raise LinkInvalid or LinkExpired."""
+    item = get_item(session, item_id)
+    signer = signer_for(deps, session, item.site_id)
+    claims = signer.check_download(token, site=item.site_id, item=item.id, now=deps.clock())
+    _check_alive(session, claims.holder, item.id, claims.revision)
+    return file_of(deps, item)

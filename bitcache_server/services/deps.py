@@ -1,0 +1,44 @@
+"""Everything a service may need from outside, built once in ``wiring``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import Flask
+
+from bitcache_server.domain.clock import Clock
+from bitcache_server.domain.errors import RailUnavailable
+from bitcache_server.domain.fees import CommissionRule
+from bitcache_server.rails.base import Rail
+from bitcache_server.rates.base import RateSource
+from bitcache_server.settings import Settings
+from bitcache_server.storage.local import LocalFiles
+from bitcache_server.tokens.grants import GrantSigner
+
+EXTENSION = "bitcache"
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The outside world: settings, time, rails, rates, files."""
+
+    settings: Settings
+    clock: Clock
+    rails: Mapping[str, Rail]
+    rate_sources: Sequence[RateSource]
+    files: LocalFiles
+    commission: CommissionRule
+    signers: dict[str, tuple[int, tuple[str, ...], GrantSigner]] = field(default_factory=dict)
+    """Cache of ``site_keys``: site id to (read at, secrets, signer)."""
+
+    def rail(self, name: str) -> Rail:
+        """Return a rail by name; raise RailUnavailable when it is not switched on."""
+        try:
+            return self.rails[name]
+        except KeyError:
+            raise RailUnavailable(f"{name[:32]!r} is not offered by this server.") from None
+
+
+def deps_of(app: Flask) -> Deps:
+    """Return the dependencies that an app was built with."""
+    return cast(Deps, app.extensions[EXTENSION])

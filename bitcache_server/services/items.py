@@ -1,0 +1,117 @@
+"""What a site sells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import InvalidRequest, UnknownItem
+from bitcache_server.models.catalog import Item, Site
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.paging import Page, decode_cursor, page_of
+from bitcache_server.services.quotes import parse_item_price
+from bitcache_server.services.texts import check_name, check_text
+from bitcache_server.tokens.secrets import new_id
+
+MAX_CONTENT_CHARS = 500_000
+MAX_TEASER_CHARS = 2_000
+MAX_TITLE_CHARS = 300
+#: One hundred years: anything longer is "for ever" misspelt.
+MAX_ACCESS_HOURS = 876_600
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """What a merchant says about an item. Exactly one of content and file is given."""
+
+    title: str
+    price: str | int
+    currency: str
+    teaser: str = ""
+    external_id: str | None = None
+    access_hours: int | None = None
+    content_html: str | None = None
+    file_path: str | None = None
+
+
+def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
+    """Add an item, or change the one of this site that has the same ``external_id``.
+
+    Runs in the caller's transaction. A changed price holds for new invoices only.
+    """
+    fields = _checked_fields(deps, new)
+    item = _same_external_id(session, site, new.external_id)
+    if item is None:
+        item = Item(id=new_id("it"), site_id=site.id, created_at=deps.clock())
+    for name, value in fields.items():
+        setattr(item, name, value)
+    session.add(item)
+    session.flush()
+    return item
+
+
+def _same_external_id(session: Session, site: Site, external_id: str | None) -> Item | None:
+    if external_id is None:
+        return None
+    query = select(Item).where(Item.site_id == site.id, Item.external_id == external_id)
+    return session.scalar(query)
+
+
+def _checked_fields(deps: Deps, new: NewItem) -> dict[str, str | int | None]:
+    if (new.content_html is None) == (new.file_path is None):
+        raise InvalidRequest("Give either the article's content or a file, not both.")
+    if new.access_hours is not None and not 0 < new.access_hours <= MAX_ACCESS_HOURS:
+        raise InvalidRequest(f"The access time must be 1 to {MAX_ACCESS_HOURS} hours.")
+    currency, amount = parse_item_price(new.price, new.currency)
+    file_path = None
+    if new.file_path is not None:
+        file_path = check_text(new.file_path, "The file's path")
+        deps.files.describe(file_path)
+    return {
+        "external_id": _optional_name(new.external_id, "The external id"),
+        "kind": "file" if file_path is not None else "article",
+        "title": check_name(new.title, "The title", MAX_TITLE_CHARS),
+        "teaser": _limited(new.teaser, "The teaser", MAX_TEASER_CHARS),
+        "price_currency": currency,
+        "price_amount": amount,
+        "access_hours": new.access_hours,
+        "content_html": _content(new.content_html),
+        "file_path": file_path,
+    }
+
+
+def _optional_name(text: str | None, what: str) -> str | None:
+    return None if text is None else check_name(text, what)
+
+
+def _limited(text: str, what: str, max_chars: int) -> str:
+    if len(text) > max_chars:
+        raise InvalidRequest(f"{what} is longer than {max_chars} characters.")
+    return check_text(text, what)
+
+
+def _content(html: str | None) -> str | None:
+    if html is None:
+        return None
+    if not html.strip():
+        raise InvalidRequest("The article is empty.")
+    return _limited(html, "The article", MAX_CONTENT_CHARS)
+
+
+def get_item(session: Session, item_id: str) -> Item:
+    """Return an item; raise UnknownItem."""
+    item = session.get(Item, item_id)
+    if item is None:
+        raise UnknownItem(f"There is no item {item_id[:64]!r}.")
+    return item
+
+
+def list_items(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Item]:
+    """Return the items of a site, newest first."""
+    query = select(Item).where(Item.site_id == site.id)
+    if cursor:
+        query = query.where(tuple_(Item.created_at, Item.id) < tuple_(*decode_cursor(cursor)))
+    query = query.order_by(Item.created_at.desc(), Item.id.desc()).limit(limit + 1)
+    rows: Sequence[Item] = session.scalars(query).all()
+    return page_of(rows, limit, lambda item: (item.created_at, item.id))

@@ -1,0 +1,36 @@
+"""One process at a time runs a job; a dead one's lease ends by itself."""
+
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
+
+from bitcache_server.models.operations import JobLease
+from bitcache_server.models.session import write_transaction
+from bitcache_server.models.upsert import insert_missing
+from bitcache_server.services.deps import Deps
+
+
+def take_lease(deps: Deps, session: Session, name: str, holder: str, lasts_s: int) -> bool:
+    """Take or extend the lease of a job; return False while another process has it.
+
+    The jobs stay correct without it (each booking checks what it finds); the lease
+    only keeps two processes from doing the same work.
+    """
+    now = deps.clock()
+    with write_transaction(session):
+        insert_missing(session, JobLease, name=name, holder=holder, expires_at=0)
+        taken = session.execute(
+            update(JobLease)
+            .where(
+                JobLease.name == name,
+                or_(JobLease.holder == holder, JobLease.expires_at <= now),
+            )
+            .values(holder=holder, expires_at=now + lasts_s)
+            .returning(JobLease.name)
+        ).first()
+    return taken is not None
+
+
+def give_back(session: Session, holder: str) -> None:
+    """End all leases of a process that stops, so that another need not wait."""
+    with write_transaction(session):
+        session.execute(update(JobLease).where(JobLease.holder == holder).values(expires_at=0))

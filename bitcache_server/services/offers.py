@@ -1,0 +1,76 @@
+"""Which rails an amount can be paid over, and how many confirmations it needs."""
+
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import AmountBelowFloor, RailUnavailable
+from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
+from bitcache_server.models.catalog import Merchant
+from bitcache_server.models.operations import RailStatus
+from bitcache_server.services.deps import Deps
+
+ONCHAIN = "onchain"
+
+
+def account_of(deps: Deps, merchant: Merchant) -> str | None:
+    """Return the descriptor that receives: the merchant's own, or the operator's."""
+    return merchant.descriptor or deps.settings.onchain_descriptor
+
+
+def floor_msat(deps: Deps, status: RailStatus | None) -> int:
+    """Return the smallest amount offered on-chain.
+
+    It follows the fee: nobody should pay more to the miners than to the author.
+    """
+    settings = deps.settings
+    fee_rate_msat = settings.fallback_fee_sat_per_vb * MSAT_PER_SAT
+    if status is not None and status.fee_rate_msat_per_vb > 0:
+        fee_rate_msat = status.fee_rate_msat_per_vb
+    return max(
+        settings.onchain_floor_sat * MSAT_PER_SAT, fee_rate_msat * settings.onchain_floor_fee_vb
+    )
+
+
+def rails_for(
+    deps: Deps, session: Session, merchant: Merchant, amount_msat: int | None
+) -> tuple[str, ...]:
+    """Return the names of the rails on offer for an amount, best first."""
+    if amount_msat is None:
+        return ()
+    offered = []
+    for name in deps.rails:
+        try:
+            check_rail(deps, session, merchant, name, amount_msat)
+        except (RailUnavailable, AmountBelowFloor):
+            continue
+        offered.append(name)
+    return tuple(offered)
+
+
+def check_rail(
+    deps: Deps, session: Session, merchant: Merchant, name: str, amount_msat: int
+) -> None:
+    """Raise RailUnavailable or AmountBelowFloor when the rail cannot take this amount.
+
+    A rail that has been ill for long is not offered: its payments would not be
+    lost, but the reader would wait in front of a closed wall.
+    """
+    deps.rail(name)
+    if account_of(deps, merchant) is None:
+        raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
+    status = session.get(RailStatus, name)
+    if status is None or deps.clock() - status.ok_at > deps.settings.rail_stale_after_s:
+        raise RailUnavailable("The payment network has not been in reach lately. Try again later.")
+    floor = floor_msat(deps, status)
+    if amount_msat < floor:
+        raise AmountBelowFloor(
+            f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees."
+        )
+
+
+def confirmations_for(deps: Deps, amount_msat: int) -> int:
+    """Return how many confirmations make an amount final; 0 accepts it on sight."""
+    amount_sat = msat_to_sat_ceil(amount_msat)
+    for step in deps.settings.confirmations:
+        if step.up_to_sat is None or amount_sat <= step.up_to_sat:
+            return step.confirmations
+    return deps.settings.confirmations[-1].confirmations

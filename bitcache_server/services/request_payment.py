@@ -1,0 +1,109 @@
+"""Give the payer an address, and as few new ones as is safe."""
+
+import hashlib
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import AddressesExhausted, InvoiceClosed, RailUnavailable
+from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.models.catalog import Merchant
+from bitcache_server.models.sales import Address, AddressBook, Invoice, RequestRow
+from bitcache_server.models.upsert import insert_missing
+from bitcache_server.rails.base import PaymentOrder, PaymentRequest, Rail
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.offers import account_of, check_rail, confirmations_for
+
+
+def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: str) -> RequestRow:
+    """Return how to pay the invoice over a rail; the same answer when asked again.
+
+    Runs inside the caller's transaction. Raises InvoiceClosed after expiry, so
+    that nobody is invited to pay late.
+    """
+    existing = session.get(RequestRow, (invoice.id, rail_name))
+    if existing is not None:
+        return existing
+    now = deps.clock()
+    if invoice.state != InvoiceState.OPEN or now > invoice.expires_at:
+        raise InvoiceClosed("The invoice is paid or has expired. Create a new one.")
+    merchant = session.get_one(Merchant, invoice.merchant_id)
+    check_rail(deps, session, merchant, rail_name, invoice.amount_msat)
+    account = account_of(deps, merchant)
+    if account is None:
+        raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
+    book = _locked_book(session, rail_name, account)
+    index, request = _assign(deps, session, deps.rail(rail_name), book, invoice)
+    row = RequestRow(
+        invoice_id=invoice.id,
+        rail=rail_name,
+        destination=request.destination,
+        target=request.target,
+        amount_msat=request.amount_msat,
+        address_index=index,
+        confirmations_required=confirmations_for(deps, invoice.amount_msat),
+        created_at=now,
+    )
+    session.add(row)
+    invoice.changed_at = now
+    invoice.version += 1
+    session.flush()
+    return row
+
+
+def _locked_book(session: Session, rail_name: str, account: str) -> AddressBook:
+    """Return the book of a descriptor, locked until commit: an index is given out once."""
+    book_id = hashlib.sha256(f"{rail_name}:{account}".encode()).hexdigest()
+    insert_missing(session, AddressBook, id=book_id, rail=rail_name, account=account, next_index=0)
+    query = select(AddressBook).where(AddressBook.id == book_id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _assign(
+    deps: Deps, session: Session, rail: Rail, book: AddressBook, invoice: Invoice
+) -> tuple[int, PaymentRequest]:
+    """Take the longest-free unused address; derive a new one only when there is none."""
+    free_at = invoice.expires_at + deps.settings.address_quarantine_s
+    address = _reusable(deps, session, book)
+    index = address.index if address is not None else book.next_index
+    order = PaymentOrder(invoice.id, invoice.amount_msat, invoice.expires_at, book.account, index)
+    request = rail.create_request(order)
+    if address is not None:
+        address.invoice_id, address.free_at = invoice.id, free_at
+        return index, request
+    book.next_index += 1
+    session.add(
+        Address(
+            book_id=book.id,
+            index=index,
+            target=request.target,
+            destination=request.destination,
+            invoice_id=invoice.id,
+            free_at=free_at,
+            used=False,
+        )
+    )
+    return index, request
+
+
+def _reusable(deps: Deps, session: Session, book: AddressBook) -> Address | None:
+    """Return an address that expired unpaid long ago, or None to derive the next.
+
+    Wallets look only a limited distance past the last used address (the gap limit
+    of BIP 44). When the gap is full, an expired address is reused before its
+    quarantine ends; when none has expired either, AddressesExhausted is raised.
+    """
+    now = deps.clock()
+    unused = select(Address).where(Address.book_id == book.id, Address.used.is_(False))
+    oldest = session.scalar(unused.order_by(Address.free_at).limit(1))
+    if oldest is not None and oldest.free_at <= now:
+        return oldest
+    last_used = session.scalar(
+        select(func.max(Address.index)).where(Address.book_id == book.id, Address.used)
+    )
+    gap = book.next_index - (-1 if last_used is None else last_used) - 1
+    if gap < deps.settings.gap_limit:
+        return None
+    if oldest is not None and oldest.free_at - deps.settings.address_quarantine_s < now:
+        return oldest
+    raise AddressesExhausted("Too many unpaid invoices are open. Try again in a few minutes.")

@@ -1,0 +1,183 @@
+"""Bring an invoice, its bookings and its grant to what is true of its payments.
+
+Called whenever anything about a payment changed. It compares what should be
+booked with what is, and books the difference: the same few lines serve the first
+payment, a late one, a reorganisation and a double spend, and running them twice
+changes nothing.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.invoice_state import Assessment, InvoiceState, PaymentFact, assess
+from bitcache_server.ledger import chart, recipes
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.ledger import Grant
+from bitcache_server.models.operations import ChainBlock
+from bitcache_server.models.sales import Invoice, Payment, RequestRow
+from bitcache_server.services.deps import Deps
+
+SECONDS_PER_HOUR = 3_600
+#: Rails that cannot move a part of a sat, so that prices are rounded up for them.
+WHOLE_SAT_RAILS = frozenset({"onchain", "fake"})
+
+
+def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
+    """Re-assess one invoice inside the caller's transaction.
+
+    Locks the invoice row first, so that two processes never book the same money.
+    """
+    query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
+    invoice = session.scalars(query.execution_options(populate_existing=True)).one()
+    payments = payments_of(session, invoice_id)
+    tips = {p.rail: tip_height(session, p.rail) for p in payments}
+    required = confirmations_required(session, invoice_id)
+    facts = [payment_fact(p, tips[p.rail], required.get(p.rail, 1)) for p in payments]
+    now = deps.clock()
+    in_time_until = invoice.expires_at + deps.settings.late_grace_s
+    truth = assess(invoice.amount_msat, in_time_until, facts, now)
+    if invoice.sale_group and truth.state is not InvoiceState.PAID:
+        _undo_sale(deps, session, invoice)
+    for payment, fact in zip(payments, facts, strict=True):
+        _book_receipt(deps, session, invoice, payment, fact)
+    if truth.state is InvoiceState.PAID and not invoice.sale_group:
+        _book_sale(deps, session, invoice, truth)
+    _store(invoice, truth, now)
+    session.flush()
+    return invoice
+
+
+def payments_of(session: Session, invoice_id: str) -> Sequence[Payment]:
+    """Return the payments of an invoice in the order of their arrival."""
+    query = select(Payment).where(Payment.invoice_id == invoice_id)
+    return session.scalars(query.order_by(Payment.arrived_at, Payment.reference)).all()
+
+
+def confirmations_required(session: Session, invoice_id: str) -> dict[str, int]:
+    """Return the confirmations that each rail's request was made with."""
+    rows = session.scalars(select(RequestRow).where(RequestRow.invoice_id == invoice_id))
+    return {row.rail: row.confirmations_required for row in rows}
+
+
+def tip_height(session: Session, rail: str) -> int:
+    """Return the height of the last booked block of a rail; 0 before the first."""
+    query = select(func.max(ChainBlock.height)).where(ChainBlock.rail == rail)
+    return session.scalar(query) or 0
+
+
+def confirmations_of(payment: Payment, tip: int) -> int:
+    """Return how deep a payment is: 1 in the tip, 0 in the mempool."""
+    if payment.block_height is None or payment.removed:
+        return 0
+    return max(0, tip - payment.block_height + 1)
+
+
+def payment_fact(payment: Payment, tip: int, required: int) -> PaymentFact:
+    """Return what the domain needs to know of a payment."""
+    return PaymentFact(
+        amount_msat=payment.amount_msat,
+        arrived_at=payment.arrived_at,
+        confirmations=confirmations_of(payment, tip),
+        confirmations_required=required,
+        sight_ok=payment.sight_ok,
+        mature=tip + 1 >= payment.spendable_at_height,
+        removed=payment.removed,
+        whole_sats=payment.rail in WHOLE_SAT_RAILS,
+    )
+
+
+def _book_receipt(
+    deps: Deps, session: Session, invoice: Invoice, payment: Payment, fact: PaymentFact
+) -> None:
+    """Book money that began to count, unbook money that ceased to."""
+    now = deps.clock()
+    confirmed = fact.confirmations > 0
+    if fact.settled and payment.receipt_group is None:
+        source = _source_account(invoice, payment.rail, confirmed)
+        payment.receipt_group = recipes.receive(
+            session, invoice.id, source, payment.amount_msat, now
+        )
+        payment.receipt_source = source
+    elif not fact.settled and payment.receipt_group is not None:
+        recipes.unreceive(session, invoice.id, payment.receipt_group, now)
+        payment.receipt_group = payment.receipt_source = None
+    elif (
+        payment.receipt_group is not None
+        and confirmed
+        and payment.receipt_source == chart.unconfirmed(payment.rail)
+    ):
+        recipes.confirm_sight(session, invoice.id, payment.receipt_group, now)
+        payment.receipt_source = chart.clearing(payment.rail)
+    payment.settled = fact.settled
+
+
+def _source_account(invoice: Invoice, rail: str, confirmed: bool) -> str:
+    """Return where the money stands: with the merchant, safe with us, or at our risk."""
+    if invoice.direct:
+        return chart.merchant(invoice.merchant_id)
+    return chart.clearing(rail) if confirmed else chart.unconfirmed(rail)
+
+
+def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment) -> None:
+    now = deps.clock()
+    invoice.sale_group = recipes.sell(
+        session,
+        invoice.id,
+        invoice.merchant_id,
+        amount_msat=invoice.amount_msat,
+        commission_msat=deps.commission.commission_msat(invoice.amount_msat),
+        rounding_msat=truth.rounding_msat,
+        now=now,
+    )
+    invoice.paid_at = now
+    give_grant(session, invoice, invoice.sale_group, invoice.amount_msat, now)
+
+
+def _undo_sale(deps: Deps, session: Session, invoice: Invoice) -> None:
+    now = deps.clock()
+    group_id, invoice.sale_group, invoice.paid_at = invoice.sale_group, None, None
+    if group_id is None:
+        return
+    recipes.unsell(session, invoice.id, group_id, now)
+    for grant in _grants(session, invoice):
+        if grant.group_id == group_id and deps.settings.revoke_on_reorg:
+            grant.revoked_at = now
+
+
+def give_grant(
+    session: Session, invoice: Invoice, group_id: str, price_msat: int, now: int
+) -> Grant:
+    """Add a grant that the ledger group paid for, with the next revision."""
+    item = session.get_one(Item, invoice.item_id)
+    older = _grants(session, invoice)
+    hours = item.access_hours
+    grant = Grant(
+        owner_id=invoice.id,
+        item_id=item.id,
+        revision=max((g.revision for g in older), default=0) + 1,
+        site_id=invoice.site_id,
+        price_msat=price_msat,
+        group_id=group_id,
+        issued_at=now,
+        expires_at=now + hours * SECONDS_PER_HOUR if hours else None,
+    )
+    session.add(grant)
+    session.flush()
+    return grant
+
+
+def _grants(session: Session, invoice: Invoice) -> Sequence[Grant]:
+    query = select(Grant).where(Grant.owner_id == invoice.id, Grant.item_id == invoice.item_id)
+    return session.scalars(query.order_by(Grant.revision)).all()
+
+
+def _store(invoice: Invoice, truth: Assessment, now: int) -> None:
+    invoice.state = truth.state.value
+    invoice.marks = ",".join(sorted(mark.value for mark in truth.marks))
+    invoice.received_msat = truth.received_msat
+    invoice.missing_msat = truth.missing_msat
+    invoice.credit_msat = max(0, truth.credit_msat - invoice.redeemed_msat)
+    invoice.changed_at = now
+    invoice.version += 1

@@ -1,0 +1,31 @@
+"""Names and texts as people give them: any Unicode, but storable and showable."""
+
+from bitcache_server.domain.errors import InvalidRequest
+
+MAX_NAME_CHARS = 200
+
+
+def check_text(text: str, what: str) -> str:
+    """Return the text; raise InvalidRequest where a database could not keep it.
+
+    PostgreSQL stores no null byte and neither engine stores half a surrogate pair.
+    """
+    if "\x00" in text:
+        raise InvalidRequest(f"{what} contains a null byte.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{what} contains half a character (a lone surrogate).") from None
+    return text
+
+
+def check_name(text: str, what: str, max_chars: int = MAX_NAME_CHARS) -> str:
+    """Return a one-line name without outer spaces; raise InvalidRequest when it is none."""
+    name = check_text(text, what).strip()
+    if not name:
+        raise InvalidRequest(f"{what} is empty.")
+    if len(name) > max_chars:
+        raise InvalidRequest(f"{what} is longer than {max_chars} characters.")
+    if any(ord(char) < 32 or ord(char) == 127 for char in name):
+        raise InvalidRequest(f"{what} contains a control character.")
+    return name

@@ -1,0 +1,264 @@
+"""What the API shows: the JSON of items and invoices, described for OpenAPI."""
+
+from decimal import Decimal
+
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.domain.money import MSAT_PER_SAT, exponent_of
+from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.sales import Invoice, Payment, RequestRow
+from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.offers import rails_for
+from bitcache_server.services.quotes import SAT, UsedRate, quote
+from bitcache_server.services.settle_invoice import confirmations_of, payments_of, tip_height
+
+
+class FiatView(BaseModel):
+    """An amount in minor units: 5, USD, 2 is five cents."""
+
+    currency: str
+    amount_minor: int
+    exponent: int
+
+
+class RateView(BaseModel):
+    """The rate behind an amount, and how old it is."""
+
+    price_per_btc: str
+    currency: str
+    as_of: int
+    age_s: int
+
+
+class PriceView(BaseModel):
+    """A price; ``amount_msat`` is null while fiat has no rate."""
+
+    amount_msat: int | None
+    fiat: FiatView | None
+    rate: RateView | None
+
+
+class SiteView(BaseModel):
+    """Who sells."""
+
+    id: str
+    name: str
+
+
+class PolicyView(BaseModel):
+    """How long a purchase opens the item."""
+
+    type: str = Field(pattern="^(forever|hours)$")
+    hours: int | None
+
+
+class FileView(BaseModel):
+    """What is known of a file before it is bought."""
+
+    name: str
+    size_bytes: int
+    content_type: str
+
+
+class ItemView(BaseModel):
+    """What everyone may see of an item. Never its locked part."""
+
+    id: str
+    kind: str
+    title: str
+    teaser: str
+    external_id: str | None
+    site: SiteView
+    price: PriceView
+    policy: PolicyView
+    file: FileView | None
+    rails: list[str]
+    checkout_url: str
+
+
+class RequestView(BaseModel):
+    """How an invoice can be paid over one rail."""
+
+    rail: str
+    address: str
+    address_index: int | None
+    amount_sat: int
+    uri: str
+    qr_uri: str
+    qr_svg_url: str
+    qr_png_url: str
+    confirmations_required: int
+
+
+class PaymentView(BaseModel):
+    """One payment that was seen."""
+
+    reference: str
+    rail: str
+    amount_msat: int
+    confirmations: int
+    confirmations_required: int
+    state: str
+    note: str
+
+
+class InvoiceView(BaseModel):
+    """An invoice as everyone may see it. The id is public and opens nothing."""
+
+    id: str
+    item: str
+    state: str
+    marks: list[str]
+    amount_msat: int
+    price: PriceView
+    created_at: int
+    expires_at: int
+    now: int
+    rails: list[str]
+    requests: list[RequestView]
+    payments: list[PaymentView]
+    received_msat: int
+    missing_msat: int
+    credit_msat: int
+    version: int
+    events_url: str
+    checkout_url: str
+
+
+def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
+    """Return the public view of an item."""
+    site = session.get_one(Site, item.site_id)
+    merchant = session.get_one(Merchant, site.merchant_id)
+    priced = quote(deps, session, item.price_currency, item.price_amount)
+    return ItemView(
+        id=item.id,
+        kind=item.kind,
+        title=item.title,
+        teaser=item.teaser,
+        external_id=item.external_id,
+        site=SiteView(id=site.id, name=site.name),
+        price=_price(deps, item.price_currency, item.price_amount, priced.amount_msat, priced.rate),
+        policy=PolicyView(
+            type="hours" if item.access_hours else "forever", hours=item.access_hours
+        ),
+        file=_file(deps, item),
+        rails=list(rails_for(deps, session, merchant, priced.amount_msat)),
+        checkout_url=f"{deps.settings.public_url}/pay/{item.id}",
+    )
+
+
+def _file(deps: Deps, item: Item) -> FileView | None:
+    """Return what is known of the file; None for an article and for a file that vanished."""
+    if item.file_path is None:
+        return None
+    try:
+        stored = deps.files.describe(item.file_path)
+    except BitcacheError:
+        return None
+    return FileView(
+        name=stored.name, size_bytes=stored.size_bytes, content_type=stored.content_type
+    )
+
+
+def _price(
+    deps: Deps, currency: str, amount: int, amount_msat: int | None, rate: UsedRate | None
+) -> PriceView:
+    fiat = None
+    if currency != SAT:
+        fiat = FiatView(currency=currency, amount_minor=amount, exponent=exponent_of(currency))
+    shown = None
+    if rate is not None:
+        shown = RateView(
+            price_per_btc=format(Decimal(rate.price_per_btc), "f"),
+            currency=rate.currency,
+            as_of=rate.as_of,
+            age_s=max(0, deps.clock() - rate.as_of),
+        )
+    return PriceView(amount_msat=amount_msat, fiat=fiat, rate=shown)
+
+
+def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
+    """Return the public view of an invoice."""
+    settings = deps.settings
+    requests = request_views(deps, session, invoice)
+    required = {request.rail: request.confirmations_required for request in requests}
+    rate = None
+    if invoice.rate_price_per_btc is not None and invoice.rate_as_of is not None:
+        rate = UsedRate(invoice.price_currency, invoice.rate_price_per_btc, invoice.rate_as_of)
+    merchant = session.get_one(Merchant, invoice.merchant_id)
+    return InvoiceView(
+        id=invoice.id,
+        item=invoice.item_id,
+        state=invoice.state,
+        marks=[mark for mark in invoice.marks.split(",") if mark],
+        amount_msat=invoice.amount_msat,
+        price=_price(deps, invoice.price_currency, invoice.price_amount, invoice.amount_msat, rate),
+        created_at=invoice.created_at,
+        expires_at=invoice.expires_at,
+        now=deps.clock(),
+        rails=list(rails_for(deps, session, merchant, invoice.amount_msat)),
+        requests=requests,
+        payments=[
+            _payment(session, row, required.get(row.rail, 1))
+            for row in payments_of(session, invoice.id)
+        ],
+        received_msat=invoice.received_msat,
+        missing_msat=invoice.missing_msat,
+        credit_msat=invoice.credit_msat,
+        version=invoice.version,
+        events_url=f"{settings.events_url}/v1/invoices/{invoice.id}/events",
+        checkout_url=f"{settings.public_url}/pay/invoices/{invoice.id}",
+    )
+
+
+def request_views(deps: Deps, session: Session, invoice: Invoice) -> list[RequestView]:
+    """Return how the invoice can be paid, one entry for each rail that was asked for."""
+    query = select(RequestRow).where(RequestRow.invoice_id == invoice.id)
+    return [
+        _request(deps, row, invoice) for row in session.scalars(query.order_by(RequestRow.rail))
+    ]
+
+
+def asked_sat(invoice: Invoice, request: RequestRow) -> int:
+    """Return the sats that a code should ask for: after too little, only what is missing.
+
+    Rounded up to the sat.
+    """
+    missing_msat = invoice.missing_msat if invoice.received_msat else request.amount_msat
+    return -(-(missing_msat or request.amount_msat) // MSAT_PER_SAT)
+
+
+def _request(deps: Deps, row: RequestRow, invoice: Invoice) -> RequestView:
+    base = f"{deps.settings.public_url}/v1/invoices/{invoice.id}/qr"
+    amount_sat = asked_sat(invoice, row)
+    uri = payment_uri(row.destination, amount_sat)
+    # The amount in the query makes a browser load the new picture after a part payment.
+    query = f"?rail={row.rail}&sat={amount_sat}"
+    return RequestView(
+        rail=row.rail,
+        address=row.destination,
+        address_index=row.address_index,
+        amount_sat=amount_sat,
+        uri=uri,
+        qr_uri=qr_uri(row.destination, amount_sat),
+        qr_svg_url=f"{base}.svg{query}",
+        qr_png_url=f"{base}.png{query}",
+        confirmations_required=row.confirmations_required,
+    )
+
+
+def _payment(session: Session, row: Payment, required: int) -> PaymentView:
+    state = "confirmed" if row.block_height is not None else "seen"
+    return PaymentView(
+        reference=row.reference,
+        rail=row.rail,
+        amount_msat=row.amount_msat,
+        confirmations=confirmations_of(row, tip_height(session, row.rail)),
+        confirmations_required=required,
+        state="removed" if row.removed else state,
+        note="" if row.sight_ok else row.sight_reason,
+    )

@@ -1,0 +1,69 @@
+"""The composition root: production, jobs, command line and tests build through here."""
+
+from collections.abc import Mapping, Sequence
+
+from bitcache_server.domain.clock import Clock, system_clock
+from bitcache_server.domain.errors import ConfigurationError
+from bitcache_server.domain.fees import CommissionRule
+from bitcache_server.rails.base import Rail
+from bitcache_server.rails.registry import make_rail
+from bitcache_server.rates.base import RateSource
+from bitcache_server.rates.fixed import FixedRates
+from bitcache_server.rates.http_sources import ticker_source
+from bitcache_server.services.deps import Deps
+from bitcache_server.settings import Settings
+from bitcache_server.storage.local import LocalFiles
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    rails: Mapping[str, Rail] | None = None,
+    rate_sources: Sequence[RateSource] | None = None,
+) -> Deps:
+    """Return the dependencies for the settings. Quiet: nothing is connected yet.
+
+    Tests override the outside world with the keyword arguments.
+    """
+    return Deps(
+        settings=settings,
+        clock=clock,
+        rails=_rails(settings) if rails is None else rails,
+        rate_sources=_rate_sources(settings) if rate_sources is None else rate_sources,
+        files=LocalFiles(settings.files_dir),
+        commission=CommissionRule(settings.commission_ppm),
+    )
+
+
+def _rails(settings: Settings) -> Mapping[str, Rail]:
+    return {name: make_rail(name, **_rail_parameters(settings, name)) for name in settings.rails}
+
+
+def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
+    """Return what a rail needs of the settings; a new rail has a case here."""
+    match name:
+        case "onchain":
+            if settings.node_url is None:
+                raise ConfigurationError(
+                    "node_url (BITCACHE_NODE_URL) is missing: http://user:password@host:port "
+                    "of your Bitcoin node."
+                )
+            return {
+                "rpc_url": settings.node_url.get_secret_value(),
+                "network": settings.network,
+                "fallback_fee_sat_per_vb": settings.fallback_fee_sat_per_vb,
+            }
+        case "fake":
+            return {"allow": settings.environment != "production"}
+        case _:
+            return {}
+
+
+def _rate_sources(settings: Settings) -> Sequence[RateSource]:
+    if settings.fixed_rates:
+        return (FixedRates(settings.fixed_rates),)
+    return tuple(
+        ticker_source(name, settings.rate_base_urls.get(name, ""), settings.rate_timeout_s)
+        for name in settings.rate_sources
+    )
