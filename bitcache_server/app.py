@@ -2,7 +2,6 @@
 
 from flask import Flask
 from starlette.applications import Starlette
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bitcache_server import wiring
 from bitcache_server.extensions import db
@@ -42,9 +41,6 @@ def create_bare_app(deps: Deps | None = None) -> Flask:
         MAX_CONTENT_LENGTH=deps.settings.max_body_bytes,
     )
     app.extensions[EXTENSION] = deps
-    if deps.settings.trusted_proxies:
-        hops = deps.settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]  # Flask documents this
     db.init_app(app)
     with app.app_context():
         configure_engine(db.engine)

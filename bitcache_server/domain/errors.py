@@ -309,3 +309,15 @@ class NodeChainUnknown(RailError):
 
     code = "node_chain_unknown"
     title = "The Bitcoin node does not know the block where the watch left off"
+
+
+class RangeNotSatisfiable(BitcacheError):
+    code = "range_not_satisfiable"
+    title = "The file has no such range"
+
+
+class ListenerDied(BitcacheError):
+    """One of the processes that ``bitcache serve`` looks after is gone."""
+
+    code = "listener_died"
+    title = "A listener has ended by itself"

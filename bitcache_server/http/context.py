@@ -21,7 +21,11 @@ def session() -> Session:
 
 def client_block() -> str:
     """Return the caller's address; for IPv6 its /64, which one household shares."""
-    address = request.remote_addr or "unknown"
+    return block_of(request.remote_addr or "unknown")
+
+
+def block_of(address: str) -> str:
+    """Return the address, or the /64 of an IPv6 one; what is no address stays as it is."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

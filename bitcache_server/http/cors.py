@@ -8,6 +8,7 @@ from flask import Flask, Response, g, request
 
 from bitcache_server.domain.errors import OriginNotAllowed
 from bitcache_server.http.context import deps, page_origin, session
+from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.services.origins import is_any_sites_origin
 
 API_PREFIX = "/v1/"
@@ -46,6 +47,7 @@ def _is_known(known: dict[str, int], origin: str) -> bool:
     now = deps().clock()
     if now - known.get(origin, -CACHE_S) < CACHE_S:
         return True
+    check_limit(READS)
     if not is_any_sites_origin(session(), origin):
         return False
     if len(known) >= CACHE_SIZE:

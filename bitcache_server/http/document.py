@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flask import Response
 
 from bitcache_server import __version__
 from bitcache_server.domain import errors
+from bitcache_server.http import events
 from bitcache_server.http.context import deps
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.openapi import Endpoint, build_document
@@ -16,6 +18,7 @@ TITLE = "Bitcache"
 #: Errors that any endpoint can answer with, whatever it does.
 COMMON_ERRORS: tuple[type[errors.BitcacheError], ...] = (
     errors.BitcacheError,
+    errors.NotFound,
     errors.RateLimited,
     errors.OriginNotAllowed,
     errors.StorageBusy,
@@ -27,8 +30,9 @@ def document_route(routes: Sequence[Route]) -> Route:
     """Return the route that serves the document of the given routes."""
 
     def openapi() -> Response:
+        waiting = replace(events.ENDPOINT, server_url=deps().settings.events_url)
         document = build_document(
-            [route.endpoint for route in routes],
+            [*(route.endpoint for route in routes), waiting],
             status_of=status_of,
             title=TITLE,
             version=__version__,

@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from bitcache_server.domain import errors
 from bitcache_server.models.session import storage_error
@@ -48,11 +48,13 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.GrantInvalid: 403,
     errors.GrantExpired: 403,
     errors.GrantRevoked: 403,
+    errors.ReceiptInvalid: 403,
     errors.LinkInvalid: 403,
     errors.LinkExpired: 403,
     errors.WrongKind: 409,
     errors.FileMissing: 404,
     errors.FilePathRefused: 422,
+    errors.RangeNotSatisfiable: 416,
     errors.DescriptorInvalid: 422,
     errors.PrivateKeyRefused: 422,
     errors.InsufficientBalance: 409,
@@ -60,6 +62,16 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.StorageFull: 503,
     errors.StorageUnavailable: 503,
 }
+#: What Flask and Werkzeug raise by themselves.
+_BY_STATUS: dict[int | None, type[errors.BitcacheError]] = {
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.PayloadTooLarge,
+    415: errors.UnsupportedMediaType,
+    416: errors.RangeNotSatisfiable,
+}
+#: What an answer with status 405 or 416 must say (RFC 9110 §15.5.6, §15.5.17).
+_KEPT_HEADERS = ("Allow", "Content-Range")
 #: How long a client should wait before it tries a passing fault again.
 RETRY_AFTER_S = 2
 
@@ -120,14 +132,9 @@ def validation_error(error: ValidationError) -> errors.BitcacheError:
 
 
 def _http_error(error: HTTPException) -> errors.BitcacheError:
-    if isinstance(error, RequestEntityTooLarge):
-        return errors.PayloadTooLarge()
-    if isinstance(error, NotFound):
-        return errors.NotFound()
-    if error.code == 405:
-        return errors.MethodNotAllowed()
-    if error.code == 415:
-        return errors.UnsupportedMediaType()
+    known = _BY_STATUS.get(error.code)
+    if known is not None:
+        return known()
     if error.code is not None and 400 <= error.code < 500:
         return errors.InvalidRequest(error.description or "")
     return errors.BitcacheError()
@@ -139,6 +146,22 @@ def register(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _answer(error: Exception) -> Response:
         translated = translate(error)
-        if status_of(type(translated)) == 500:
-            log.exception("unexpected error at %s %s", request.method, request.endpoint)
-        return problem_response(translated)
+        log_unexpected(translated)
+        response = problem_response(translated)
+        if isinstance(error, HTTPException):
+            for name, value in error.get_headers(request.environ):
+                if name in _KEPT_HEADERS:
+                    response.headers[name] = value
+        return response
+
+    @app.before_request
+    def _refuse_null_bytes() -> None:
+        # No id or name has one, and PostgreSQL takes none in a query.
+        if "\x00" in request.path:
+            raise errors.NotFound()
+
+
+def log_unexpected(translated: errors.BitcacheError) -> None:
+    """Log the exception that is being handled, when it is a fault of the program."""
+    if status_of(type(translated)) == 500:
+        log.exception("unexpected error at %s %s", request.method, request.endpoint)

@@ -33,6 +33,7 @@ ROUTE = Route(
         description="Answers 503 when a part is ill; the body has the same form.",
         tag="meta",
         response=HealthView,
+        also_status=(503,),
     ),
     health,
 )

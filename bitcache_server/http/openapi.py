@@ -89,6 +89,8 @@ class Endpoint:
     """Takes an Idempotency-Key header."""
     media_type: str = JSON
     """Of the answer, where it is not JSON: ``image/svg+xml``, ``text/event-stream``."""
+    server_url: str = ""
+    """Where it is served, if not where the others are."""
 
 
 def build_document(
@@ -175,6 +177,8 @@ def _operation(endpoint: Endpoint, refs: Refs, schemas: dict[str, Schema]) -> Sc
             str(status): {"description": HTTPStatus(status).phrase, **answer} for status in statuses
         },
     }
+    if endpoint.server_url:
+        operation["servers"] = [{"url": endpoint.server_url}]
     if endpoint.request is not None:
         body = {JSON: {"schema": refs[endpoint.request, "validation"]}}
         operation["requestBody"] = {"required": True, "content": body}

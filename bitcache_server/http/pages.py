@@ -15,7 +15,7 @@ from bitcache_server.domain.errors import BitcacheError, OriginNotAllowed
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
-from bitcache_server.http.errors import problem, status_of, translate
+from bitcache_server.http.errors import log_unexpected, problem, translate
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, check_limit
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.sales import Invoice
@@ -43,10 +43,9 @@ def register(app: Flask) -> None:
 @pages.errorhandler(Exception)
 def _error_page(error: Exception) -> ResponseReturnValue:
     translated = translate(error)
+    log_unexpected(translated)
     body, status, headers = problem(translated)
     headers.pop("Content-Type")
-    if status_of(type(translated)) == 500:
-        raise error
     return render_template("error.html", error=body), status, headers
 
 

@@ -20,8 +20,8 @@ class Route:
 
     endpoint: Endpoint
     handler: Handler
-    limit: str | None = READS
-    """Which rate limit counts a call; None where the handler counts by itself."""
+    limit: str = READS
+    """Which rate limit counts each call, also one that is refused; a handler may count more."""
 
 
 def add_routes(app: Flask, routes: Sequence[Route]) -> None:
@@ -36,13 +36,9 @@ def add_routes(app: Flask, routes: Sequence[Route]) -> None:
 
 
 def _limited(route: Route) -> Handler:
-    if route.limit is None:
-        return route.handler
-    limit = route.limit
-
     @functools.wraps(route.handler)
     def counted(**arguments: str) -> ResponseReturnValue:
-        check_limit(limit)
+        check_limit(route.limit)
         return route.handler(**arguments)
 
     return counted

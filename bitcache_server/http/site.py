@@ -1,23 +1,29 @@
 """Everything that the web server serves, put together."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bitcache_server.http import cors, downloads, errors, headers, health, limits, pages, widget
 from bitcache_server.http.api_v1 import ROUTES
-from bitcache_server.http.context import deps
 from bitcache_server.http.document import document_route
+from bitcache_server.http.grant_check import GrantCheck
 from bitcache_server.http.routing import add_routes
+from bitcache_server.services.deps import deps_of
 
 
 def init_app(app: Flask) -> None:
     """Attach errors, origins, limits, the API, the pages and the widget to an app."""
     errors.register(app)
-    with app.app_context():
-        limits.init_app(app, deps().settings.rate_limit_storage)
+    settings = deps_of(app).settings
+    limits.init_app(app, settings.rate_limit_storage)
     headers.register(app)
     cors.register(app)
-    add_routes(app, ROUTES)
-    add_routes(app, (document_route(ROUTES), health.ROUTE))
+    routes = (*ROUTES, health.ROUTE)
+    add_routes(app, (*routes, document_route(routes)))
     downloads.register(app)
     widget.register(app)
     pages.register(app)
+    served = GrantCheck(app, app.wsgi_app)
+    hops = settings.trusted_proxies
+    # Flask documents this as the way to add middleware.
+    app.wsgi_app = ProxyFix(served, x_for=hops, x_proto=hops) if hops else served  # type: ignore[method-assign]

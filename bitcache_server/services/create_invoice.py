@@ -10,8 +10,7 @@ from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.items import get_item
-from bitcache_server.services.merchants import get_site
+from bitcache_server.services.items import get_offer
 from bitcache_server.services.offers import check_rail
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.paging import Page, decode_cursor, page_of
@@ -38,10 +37,8 @@ def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice
     invoice costs one row and nothing else.
     """
     check_challenge_format(order.challenge)
-    item = get_item(session, order.item_id)
-    site = get_site(session, item.site_id)
-    check_origin(deps, session, site.id, order.origin)
-    merchant = session.get_one(Merchant, site.merchant_id)
+    item, merchant = get_offer(session, order.item_id)
+    check_origin(deps, session, item.site_id, order.origin)
     invoice = _new_invoice(deps, session, item, merchant, order.challenge)
     if order.rail is not None:
         check_rail(deps, session, merchant, order.rail, invoice.amount_msat)

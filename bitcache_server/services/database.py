@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -41,17 +42,24 @@ def database_state(url: str) -> DatabaseState:
     engine = parsed.get_backend_name()
     path = sqlite_path(parsed)
     if path is not None and not path.exists():
-        steps = migrate.pending_after(None)
-        return DatabaseState(engine, None, migrate.head(), tuple(steps))
+        steps = _steps_after(None)
+        return DatabaseState(engine, None, migrate.head(), steps)
     current = migrate.current(url)
     try:
-        steps = migrate.steps_after(current)
+        steps = _steps_after(current)
     except CommandError:
         raise ConfigurationError(
             f"The database has the revision {str(current)[:40]!r}, which this version of "
             "Bitcache does not know. It was made by a newer version: install that one."
         ) from None
-    return DatabaseState(engine, current, migrate.head(), tuple(steps))
+    return DatabaseState(engine, current, migrate.head(), steps)
+
+
+def _steps_after(revision: str | None) -> tuple[str, ...]:
+    """Return the revisions after one, oldest first; raise CommandError if it is unknown."""
+    scripts = ScriptDirectory(str(migrate.migrations_folder()))
+    steps = scripts.iterate_revisions("head", revision or "base")
+    return tuple(step.revision for step in steps)[::-1]
 
 
 def require_migrated(url: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownItem
-from bitcache_server.models.catalog import Item, Site
+from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.paging import Page, decode_cursor, page_of
 from bitcache_server.services.quotes import parse_item_price
@@ -105,6 +105,21 @@ def get_item(session: Session, item_id: str) -> Item:
     if item is None:
         raise UnknownItem(f"There is no item {item_id[:64]!r}.")
     return item
+
+
+def get_offer(session: Session, item_id: str) -> tuple[Item, Merchant]:
+    """Return an item and whom it pays, with one query; raise UnknownItem."""
+    query = (
+        select(Item, Merchant)
+        .join(Site, Site.id == Item.site_id)
+        .join(Merchant, Merchant.id == Site.merchant_id)
+        .where(Item.id == item_id)
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        raise UnknownItem(f"There is no item {item_id[:64]!r}.")
+    item, merchant = row
+    return item, merchant
 
 
 def list_items(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Item]:

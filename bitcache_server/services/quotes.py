@@ -6,11 +6,9 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import RateUnavailable
-from bitcache_server.domain.money import MSAT_PER_SAT, Fiat, fiat_to_msat_ceil, parse_price
+from bitcache_server.domain.money import MSAT_PER_SAT, SAT, Fiat, fiat_to_msat_ceil, parse_price
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
-
-SAT = "SAT"
 
 
 @dataclass(frozen=True)

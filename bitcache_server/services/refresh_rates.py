@@ -3,12 +3,12 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.money import SAT
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rates.median import fetch_median
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.quotes import SAT
 
 #: Kept fresh even before the first item is priced in it.
 ALWAYS = "USD"

@@ -17,13 +17,20 @@ KEYS_VALID = 2
 def signer_for(deps: Deps, session: Session, site_id: str) -> GrantSigner:
     """Return the signer of a site; raise GrantInvalid for a site that does not exist."""
     now = deps.clock()
+    signer = cached_signer(deps, site_id, now)
+    if signer is not None:
+        return signer
     cached = deps.signers.get(site_id)
-    if cached and 0 <= now - cached[0] < CACHE_S:
-        return cached[2]
     secrets = _read_secrets(session, site_id)
     signer = cached[2] if cached and cached[1] == secrets else GrantSigner(secrets)
     deps.signers[site_id] = (now, secrets, signer)
     return signer
+
+
+def cached_signer(deps: Deps, site_id: str, now: int) -> GrantSigner | None:
+    """Return the signer of a site when it is known and fresh, without the database."""
+    cached = deps.signers.get(site_id)
+    return cached[2] if cached and 0 <= now - cached[0] < CACHE_S else None
 
 
 def _read_secrets(session: Session, site_id: str) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BitcacheError
-from bitcache_server.domain.money import MSAT_PER_SAT, exponent_of
+from bitcache_server.domain.money import MSAT_PER_SAT, SAT, exponent_of
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.offers import rails_for
-from bitcache_server.services.quotes import SAT, UsedRate, quote
+from bitcache_server.services.quotes import UsedRate, quote
 from bitcache_server.services.settle_invoice import confirmations_of, payments_of, tip_height
 
 
@@ -202,10 +202,7 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
         now=deps.clock(),
         rails=list(rails_for(deps, session, merchant, invoice.amount_msat)),
         requests=requests,
-        payments=[
-            _payment(session, row, required.get(row.rail, 1))
-            for row in payments_of(session, invoice.id)
-        ],
+        payments=_payments(session, invoice, required),
         received_msat=invoice.received_msat,
         missing_msat=invoice.missing_msat,
         credit_msat=invoice.credit_msat,
@@ -249,6 +246,13 @@ def _request(deps: Deps, row: RequestRow, invoice: Invoice) -> RequestView:
         qr_png_url=f"{base}.png{query}",
         confirmations_required=row.confirmations_required,
     )
+
+
+def _payments(session: Session, invoice: Invoice, required: dict[str, int]) -> list[PaymentView]:
+    if not required:
+        return []  # Nobody was told where to pay.
+    rows = payments_of(session, invoice.id)
+    return [_payment(session, row, required.get(row.rail, 1)) for row in rows]
 
 
 def _payment(session: Session, row: Payment, required: int) -> PaymentView:

@@ -186,7 +186,7 @@ class World:
         self.session.rollback()
         report = audit(self.session)
         self.session.rollback()
-        assert report.findings == [] or report.findings == (), report.findings
+        assert not report.findings, report.findings
 
 
 def make_settings(folder: Path, database_url: str = "", **overrides: Any) -> Settings:

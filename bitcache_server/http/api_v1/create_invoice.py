@@ -77,5 +77,4 @@ ROUTE = Route(
         ),
     ),
     create_invoice,
-    limit=None,
 )

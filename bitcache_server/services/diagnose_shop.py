@@ -1,0 +1,130 @@
+"""The doctor's look at what is sold: files, wallets, sites, and the jobs that watch."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.models.catalog import Item, Merchant, Site, SiteOrigin
+from bitcache_server.models.operations import RailStatus
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.diagnose_host import is_local
+from bitcache_server.services.findings import Finding, fine, problem, warning
+
+#: Examples in one sentence.
+_EXAMPLES = 3
+
+
+def check_files(deps: Deps, session: Session) -> Iterator[Finding]:
+    """Look whether each file for sale lies in the files folder and can be read."""
+    folder = deps.settings.files_dir
+    query = select(Item.id, Item.file_path).where(Item.file_path.is_not(None)).order_by(Item.id)
+    rows = session.execute(query).all()
+    missing = [(i, str(path)) for i, path in rows if not _readable(deps, str(path))]
+    if missing:
+        shown = "; ".join(f"{path} ({i})" for i, path in missing[:_EXAMPLES])
+        yield problem(
+            "files",
+            "file_missing",
+            f"{len(missing)} of {len(rows)} files for sale cannot be read: {shown}",
+            f"Put them back into {folder} with these names, readable by this user.",
+        )
+    elif not folder.is_dir() and not rows:
+        yield warning("files", "no_files_folder", f"{folder} is not there.", f"mkdir -p {folder}")
+    else:
+        yield fine("files", f"{len(rows)} for sale in {folder}.")
+
+
+def _readable(deps: Deps, path: str) -> bool:
+    try:
+        deps.files.open(path).close()
+    except (BitcacheError, OSError):
+        return False
+    return True
+
+
+def check_wallets(deps: Deps, session: Session) -> Iterator[Finding]:
+    """Look whether every merchant can be paid: own descriptor, or the operator's."""
+    if "onchain" not in deps.rails:
+        return
+    own = deps.settings.onchain_descriptor
+    without = session.scalar(
+        select(func.count()).select_from(Merchant).where(Merchant.descriptor.is_(None))
+    )
+    if own:
+        deps.rail("onchain").check_account(own)
+    elif without:
+        yield problem(
+            "wallets",
+            "no_descriptor",
+            f"{without} merchants have no descriptor, and onchain_descriptor is not set: nobody "
+            "can pay them.",
+            "Set onchain_descriptor to your wallet's public descriptor or xpub, or add merchants "
+            "with --descriptor.",
+        )
+        return
+    total = session.scalar(select(func.count()).select_from(Merchant)) or 0
+    yield fine(
+        "wallets", f"{total} merchants, {total - (without or 0)} with a wallet of their own."
+    )
+
+
+def check_sites(session: Session) -> Iterator[Finding]:
+    """Look at the origins whose pages may sell."""
+    sites = session.scalar(select(func.count()).select_from(Site)) or 0
+    if not sites:
+        yield warning(
+            "sites",
+            "no_site",
+            "There is no site yet, so nothing is sold.",
+            "Run `bitcache merchant add` and `bitcache site add`.",
+        )
+        return
+    rows = session.execute(
+        select(SiteOrigin.site_id, SiteOrigin.origin).order_by(SiteOrigin.site_id)
+    ).all()
+    weak = [f"{origin} ({site})" for site, origin in rows if _is_weak(origin)]
+    local = [f"{origin} ({site})" for site, origin in rows if _is_local(origin)]
+    if weak:
+        yield warning(
+            "sites",
+            "origin_http",
+            f"Pages without https can be changed on their way: {'; '.join(weak[:_EXAMPLES])}",
+            "Serve the site over https, then `bitcache site origins SITE --add … --remove …`.",
+        )
+    if local:
+        yield warning(
+            "sites",
+            "origin_local",
+            f"Origins on the reader's own machine: {'; '.join(local[:_EXAMPLES])}",
+            "Remove them from a site that is in use: `bitcache site origins SITE --remove …`.",
+        )
+    if not weak and not local:
+        yield fine("sites", f"{sites} with {len(rows)} origins.")
+
+
+def _is_local(origin: str) -> bool:
+    return is_local(urlsplit(origin).hostname or "")
+
+
+def _is_weak(origin: str) -> bool:
+    return urlsplit(origin).scheme != "https" and not _is_local(origin)
+
+
+def check_jobs(deps: Deps, session: Session) -> Iterator[Finding]:
+    """Look when the jobs last reported; without them nothing is ever paid."""
+    mend = "Start `bitcache jobs` and keep it running (systemd, Docker)."
+    for name in deps.rails:
+        status = session.get(RailStatus, name)
+        if status is None:
+            found = f"The jobs never looked at {name}."
+            yield problem("jobs", "never_checked", found, mend)
+            continue
+        age_s = deps.clock() - status.checked_at
+        if age_s > deps.settings.rail_stale_after_s:
+            found = f"The jobs last looked at {name} {age_s} s ago."
+            yield problem("jobs", "jobs_silent", found, mend)
+        else:
+            yield fine("jobs", f"They looked at {name} {max(0, age_s)} s ago.")

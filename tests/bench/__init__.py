@@ -1,0 +1,1 @@
+"""Benchmarks that a person runs with ``make bench``; never part of the tests."""
