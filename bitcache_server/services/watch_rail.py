@@ -27,6 +27,7 @@ from bitcache_server.rails.base import (
 )
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.settle_invoice import settle_invoice
+from bitcache_server.services.walk import steps_from
 
 #: Blocks kept to find the common ancestor after a reorganisation.
 BLOCKS_KEPT = 2_016
@@ -55,9 +56,10 @@ def watch_rail(deps: Deps, session: Session, rail: Rail) -> WatchReport:
     cursor = _cursor(session, rail.name)
     session.rollback()
     try:
-        for step in rail.watch(cursor, lambda targets: _match(session, targets)):
+        for step in steps_from(session, rail, cursor, lambda targets: _match(session, targets)):
             session.rollback()
             with write_transaction(session):
+                _lock_walk(session, rail.name)
                 observations += _apply(deps, session, rail.name, step)
             blocks += not isinstance(step, MempoolSeen)
     except CursorMoved:
@@ -76,6 +78,16 @@ def _cursor(session: Session, rail: str) -> Cursor | None:
     query = select(ChainBlock).where(ChainBlock.rail == rail)
     tip = session.scalar(query.order_by(ChainBlock.height.desc()).limit(1))
     return Cursor(tip.height, tip.hash) if tip else None
+
+
+def _lock_walk(session: Session, rail: str) -> None:
+    """Let one process at a time book what this rail saw.
+
+    Whoever waited for the lock must read what the other one booked.
+    """
+    tip = select(ChainBlock).where(ChainBlock.rail == rail).order_by(ChainBlock.height.desc())
+    session.scalar(tip.limit(1).with_for_update())
+    session.expire_all()
 
 
 def _match(session: Session, targets: Sequence[str]) -> Set[str]:
@@ -166,15 +178,20 @@ def _observe(deps: Deps, session: Session, seen: Observation) -> str | None:
         if payment is None:
             return None
         session.add(payment)
-    payment.block_hash = seen.block.hash if seen.block else None
-    payment.block_height = seen.block.height if seen.block else None
+    if seen.block is not None:
+        payment.block_hash, payment.block_height = seen.block.hash, seen.block.height
+    elif not payment.sight_ok:
+        # Only a block that is disconnected takes a payment out of it: a slow process
+        # may have looked at the mempool before that block came.
+        payment.sight_ok, payment.sight_reason = seen.sight_ok, seen.sight_reason[:200]
     payment.removed = False
     session.flush()
     return payment.invoice_id
 
 
 def _new_payment(deps: Deps, session: Session, seen: Observation) -> Payment | None:
-    address = session.scalar(select(Address).where(Address.target == seen.target))
+    query = select(Address).where(Address.target == seen.target).with_for_update()
+    address = session.scalar(query.execution_options(populate_existing=True))
     if address is None:
         return None
     address.used = True
@@ -186,7 +203,8 @@ def _new_payment(deps: Deps, session: Session, seen: Observation) -> Payment | N
         amount_msat=seen.amount_msat,
         arrived_at=_arrival(deps.clock(), seen.block),
         spendable_at_height=seen.spendable_at_height,
-        sight_ok=seen.sight_ok,
+        # Nobody judged a payment that a block brought. After a reorganisation that matters.
+        sight_ok=seen.sight_ok and seen.block is None,
         sight_reason=seen.sight_reason[:200],
         raw=seen.raw,
         removed=False,
@@ -221,6 +239,7 @@ def check_unconfirmed(deps: Deps, session: Session, rail: Rail) -> int:
         if rail.lookup(observation).outcome is not Outcome.FAILED:
             continue
         with write_transaction(session):
+            _lock_walk(session, rail.name)
             removed += _remove(deps, session, rail.name, reference)
     return removed
 
