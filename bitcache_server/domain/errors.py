@@ -321,3 +321,8 @@ class ListenerDied(BitcacheError):
 
     code = "listener_died"
     title = "A listener has ended by itself"
+
+
+class UnknownRail(RailUnavailable):
+    code = "unknown_rail"
+    title = "This server has no such way to pay"

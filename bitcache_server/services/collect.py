@@ -50,7 +50,7 @@ def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) 
     """
     invoice = _verified(session, invoice_id, verifier, lock=True)
     grant = _live_grant(session, invoice)
-    if grant is None:
+    if grant is None or (grant.expires_at is not None and grant.expires_at <= deps.clock()):
         grant = _sell_from_credit(deps, session, invoice)
     return _collected(deps, session, invoice, grant)
 

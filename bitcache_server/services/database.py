@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -47,7 +48,7 @@ def database_state(url: str) -> DatabaseState:
     current = migrate.current(url)
     try:
         steps = _steps_after(current)
-    except CommandError:
+    except (CommandError, RevisionError):
         raise ConfigurationError(
             f"The database has the revision {str(current)[:40]!r}, which this version of "
             "Bitcache does not know. It was made by a newer version: install that one."
@@ -56,7 +57,7 @@ def database_state(url: str) -> DatabaseState:
 
 
 def _steps_after(revision: str | None) -> tuple[str, ...]:
-    """Return the revisions after one, oldest first; raise CommandError if it is unknown."""
+    """Return the revisions after one, oldest first; raises for one that is unknown."""
     scripts = ScriptDirectory(str(migrate.migrations_folder()))
     steps = scripts.iterate_revisions("head", revision or "base")
     return tuple(step.revision for step in steps)[::-1]

@@ -7,7 +7,7 @@ from typing import cast
 from flask import Flask
 
 from bitcache_server.domain.clock import Clock
-from bitcache_server.domain.errors import RailUnavailable
+from bitcache_server.domain.errors import UnknownRail
 from bitcache_server.domain.fees import CommissionRule
 from bitcache_server.rails.base import Rail
 from bitcache_server.rates.base import RateSource
@@ -32,11 +32,11 @@ class Deps:
     """Cache of ``site_keys``: site id to (read at, secrets, signer)."""
 
     def rail(self, name: str) -> Rail:
-        """Return a rail by name; raise RailUnavailable when it is not switched on."""
+        """Return a rail by name; raise UnknownRail when it is not switched on."""
         try:
             return self.rails[name]
         except KeyError:
-            raise RailUnavailable(f"{name[:32]!r} is not offered by this server.") from None
+            raise UnknownRail(f"{name[:32]!r} is not offered by this server.") from None
 
 
 def deps_of(app: Flask) -> Deps:

@@ -99,7 +99,7 @@ def _check_cursor(session: Session, client: NodeClient, info: dict[str, Any]) ->
         yield problem(
             "watch",
             "node_pruned",
-            f"The watch is at block {height}; the node has deleted blocks up to "
+            f"The watch is at block {height}; the node has deleted all before "
             f"{info['pruneheight']}.",
             _MENDS["node_pruned"],
         )

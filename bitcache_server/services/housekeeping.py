@@ -14,12 +14,18 @@ EXPIRE_CHUNK = 200
 
 
 def expire_invoices(deps: Deps, session: Session) -> int:
-    """Bring open invoices past their time to their true state; return how many."""
+    """Bring open invoices past their time to their true state; return how many.
+
+    Their time includes the grace: before its end nothing about them changes.
+    """
     expired = 0
     while True:
         query = (
             select(Invoice.id)
-            .where(Invoice.state == InvoiceState.OPEN, Invoice.expires_at < deps.clock())
+            .where(
+                Invoice.state == InvoiceState.OPEN,
+                Invoice.expires_at < deps.clock() - deps.settings.late_grace_s,
+            )
             .order_by(Invoice.id)
             .limit(EXPIRE_CHUNK)
         )
@@ -35,8 +41,7 @@ def expire_invoices(deps: Deps, session: Session) -> int:
 
 def checkpoint_balances(deps: Deps, session: Session) -> None:
     """Store the derived balances of busy accounts, so that reading them stays quick."""
-    with write_transaction(session):
-        balances.checkpoint(session, deps.clock())
+    balances.checkpoint(session, deps.clock())
 
 
 def forget_idempotency_keys(deps: Deps, session: Session) -> int:

@@ -10,7 +10,7 @@ from bitcache_server.domain.errors import InvalidRequest, UnknownItem
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.paging import Page, decode_cursor, page_of
-from bitcache_server.services.quotes import parse_item_price
+from bitcache_server.services.quotes import parse_item_price, quote
 from bitcache_server.services.texts import check_name, check_text
 from bitcache_server.tokens.secrets import new_id
 
@@ -40,8 +40,8 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
 
     Runs in the caller's transaction. A changed price holds for new invoices only.
     """
-    fields = _checked_fields(deps, new)
-    item = _same_external_id(session, site, new.external_id)
+    fields = _checked_fields(deps, session, new)
+    item = _same_external_id(session, site, fields["external_id"])
     if item is None:
         item = Item(id=new_id("it"), site_id=site.id, created_at=deps.clock())
     for name, value in fields.items():
@@ -51,19 +51,24 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
     return item
 
 
-def _same_external_id(session: Session, site: Site, external_id: str | None) -> Item | None:
+def _same_external_id(session: Session, site: Site, external_id: str | int | None) -> Item | None:
     if external_id is None:
         return None
+    # Of two calls at once the second waits here and then finds the item of the first.
+    session.execute(select(Site.id).where(Site.id == site.id).with_for_update())
     query = select(Item).where(Item.site_id == site.id, Item.external_id == external_id)
     return session.scalar(query)
 
 
-def _checked_fields(deps: Deps, new: NewItem) -> dict[str, str | int | None]:
+def _checked_fields(deps: Deps, session: Session, new: NewItem) -> dict[str, str | int | None]:
     if (new.content_html is None) == (new.file_path is None):
         raise InvalidRequest("Give either the article's content or a file, not both.")
     if new.access_hours is not None and not 0 < new.access_hours <= MAX_ACCESS_HOURS:
         raise InvalidRequest(f"The access time must be 1 to {MAX_ACCESS_HOURS} hours.")
     currency, amount = parse_item_price(new.price, new.currency)
+    priced = quote(deps, session, currency, amount)
+    if priced.rate is not None:
+        priced.must()
     file_path = None
     if new.file_path is not None:
         file_path = check_text(new.file_path, "The file's path")

@@ -102,5 +102,7 @@ def authenticate_site(session: Session, secret: str) -> Site:
     site_id = site_of_secret(secret)
     site = session.get(Site, site_id) if site_id else None
     if site is None or not secret_matches(secret, site.secret_hash):
-        raise BadSecret("This secret belongs to no site. `bitcache site rotate` makes a new one.")
+        raise BadSecret(
+            "This secret belongs to no site. `bitcache site rotate-secret` makes a new one."
+        )
     return site

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import RateUnavailable
+from bitcache_server.domain.errors import InvalidPrice, RateUnavailable
 from bitcache_server.domain.money import MSAT_PER_SAT, SAT, Fiat, fiat_to_msat_ceil, parse_price
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
@@ -22,13 +22,15 @@ class UsedRate:
 
 @dataclass(frozen=True)
 class Quote:
-    """A price in msat; None where fiat has no rate yet."""
+    """A price in msat; None where fiat has no rate yet, or one that makes it too dear."""
 
     amount_msat: int | None
     rate: UsedRate | None
 
     def must(self) -> int:
-        """Return the amount or raise RateUnavailable."""
+        """Return the amount or raise RateUnavailable or InvalidPrice."""
+        if self.amount_msat is None and self.rate is not None:
+            raise InvalidPrice("At today's rate this is more than an item may cost.")
         if self.amount_msat is None:
             raise RateUnavailable("No rate source has answered yet. Try again in a minute.")
         return self.amount_msat
@@ -55,4 +57,8 @@ def quote(deps: Deps, session: Session, currency: str, amount: int) -> Quote:
         return Quote(None, None)
     rate = Decimal(stored.price_per_btc)
     used = UsedRate(currency, stored.price_per_btc, stored.as_of)
-    return Quote(fiat_to_msat_ceil(Fiat(amount, currency), rate), used)
+    try:
+        return Quote(fiat_to_msat_ceil(Fiat(amount, currency), rate), used)
+    except InvalidPrice:
+        # The rate fell since the item was priced; a list of items must still be readable.
+        return Quote(None, used)

@@ -21,6 +21,9 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
     Runs inside the caller's transaction. Raises InvoiceClosed after expiry, so
     that nobody is invited to pay late.
     """
+    # Two clicks at the same moment: the second waits here and finds the first's answer.
+    locked = select(Invoice).where(Invoice.id == invoice.id).with_for_update()
+    session.scalar(locked.execution_options(populate_existing=True))
     existing = session.get(RequestRow, (invoice.id, rail_name))
     if existing is not None:
         return existing
@@ -63,7 +66,7 @@ def _assign(
     deps: Deps, session: Session, rail: Rail, book: AddressBook, invoice: Invoice
 ) -> tuple[int, PaymentRequest]:
     """Take the longest-free unused address; derive a new one only when there is none."""
-    free_at = invoice.expires_at + deps.settings.address_quarantine_s
+    free_at = invoice.expires_at + deps.settings.late_grace_s + deps.settings.address_quarantine_s
     address = _reusable(deps, session, book)
     index = address.index if address is not None else book.next_index
     order = PaymentOrder(invoice.id, invoice.amount_msat, invoice.expires_at, book.account, index)
@@ -95,7 +98,8 @@ def _reusable(deps: Deps, session: Session, book: AddressBook) -> Address | None
     """
     now = deps.clock()
     unused = select(Address).where(Address.book_id == book.id, Address.used.is_(False))
-    oldest = session.scalar(unused.order_by(Address.free_at).limit(1))
+    # Locked, so that the watch cannot find money on it at the same moment.
+    oldest = session.scalar(unused.order_by(Address.free_at).limit(1).with_for_update())
     if oldest is not None and oldest.free_at <= now:
         return oldest
     last_used = session.scalar(

@@ -42,7 +42,8 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
         _undo_sale(deps, session, invoice)
     for payment, fact in zip(payments, facts, strict=True):
         _book_receipt(deps, session, invoice, payment, fact)
-    if truth.state is InvoiceState.PAID and not invoice.sale_group:
+    # What was redeemed bought the item already: nobody pays for it twice.
+    if truth.state is InvoiceState.PAID and not invoice.sale_group and not invoice.redeemed_msat:
         _book_sale(deps, session, invoice, truth)
     _store(invoice, truth, now)
     session.flush()
@@ -178,6 +179,13 @@ def _store(invoice: Invoice, truth: Assessment, now: int) -> None:
     invoice.marks = ",".join(sorted(mark.value for mark in truth.marks))
     invoice.received_msat = truth.received_msat
     invoice.missing_msat = truth.missing_msat
-    invoice.credit_msat = max(0, truth.credit_msat - invoice.redeemed_msat)
+    invoice.credit_msat = max(0, _unsold_msat(invoice, truth) - invoice.redeemed_msat)
     invoice.changed_at = now
     invoice.version += 1
+
+
+def _unsold_msat(invoice: Invoice, truth: Assessment) -> int:
+    """Return the settled money that no sale took, before what was redeemed of it."""
+    if truth.state is InvoiceState.PAID and invoice.sale_group is None:
+        return truth.settled_msat
+    return truth.credit_msat

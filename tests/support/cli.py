@@ -28,7 +28,7 @@ def write_config(folder: Path, **values: Any) -> Path:
     }
     path = folder / "bitcache.toml"
     path.touch(mode=0o600)
-    lines = [f"{name} = {_toml(value)}\n" for name, value in settings.items()]
+    lines = [f"{name} = {_toml(value)}\n" for name, value in settings.items() if value is not None]
     path.write_text("".join(lines), "utf-8")
     return path
 

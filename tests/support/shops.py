@@ -171,6 +171,8 @@ def _check_grants(deps: Deps, session: Session, invoice: Invoice) -> None:
     if invoice.state == InvoiceState.PAID:
         assert alive
     if deps.settings.revoke_on_reorg:
+        now = deps.clock()
+        assert sum(g.expires_at is None or g.expires_at > now for g in alive) <= 1
         for grant in alive:
             assert _unreversed(session, invoice.id, group=grant.group_id) >= grant.price_msat
 

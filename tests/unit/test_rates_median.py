@@ -83,7 +83,7 @@ def test_sources_that_contradict_each_other_give_no_rate(prices: tuple[int, ...]
 @pytest.mark.parametrize(
     "junk",
     [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("-Infinity"), Decimal(0),
-     Decimal(-1), Decimal("1e99"), Decimal("1e-99"), Decimal("1e999999"), None, "junk", object(),
+     Decimal(-1), Decimal("1e99"), Decimal("1e-99"), Decimal("1e999999"), None, "junk", object,
      float("nan"), float("inf"), 1e99, ()],
     ids=repr,
 )  # fmt: skip

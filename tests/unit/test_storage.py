@@ -71,9 +71,9 @@ def test_unusual_names(files: FileStore, root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["", "/", "/etc/passwd", "..", "../secret.txt", "books/../../secret.txt",
-     "books/../books/one.pdf", "./books/one.pdf", "books//one.pdf", "books/one.pdf/", "books/", "books\\one.pdf",
-     "..\\secret.txt", "books/one.pdf\x00", "\x00", "a\nb", "a\x7fb", "a\x9fb", "\ud800", ".env",
-     ".git/config", "books/.hidden", "a/" * 600 + "b", "x" * 2_000],
+     "books/../books/one.pdf", "./books/one.pdf", "books//one.pdf", "books/one.pdf/", "books/",
+     "books\\one.pdf", "..\\secret.txt", "books/one.pdf\x00", "\x00", "a\nb", "a\x7fb", "a\x9fb",
+     "\ud800", ".env", ".git/config", "books/.hidden", "a/" * 600 + "b", "x" * 2_000],
     ids=lambda path: ascii(path)[:30],
 )  # fmt: skip
 def test_paths_that_are_refused_by_their_spelling(files: FileStore, path: str) -> None:
@@ -187,8 +187,8 @@ def test_a_folder_that_appears_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["a.html", "a.htm", "a.xhtml", "a.svg", "a.SVG", "a.svgz", "a.xml", "a.xsl", "a.js", "a.mjs",
-     "a.css", "a.swf", "a.php", "a.wasm", "a.mht", "a.hta", "a.exe", "a.pdf.html", "html", "pdf", "a.", "a",
-     "a.pdf ", "mp3/a"],
+     "a.css", "a.swf", "a.php", "a.wasm", "a.mht", "a.hta", "a.exe", "a.pdf.html", "html", "pdf",
+     "a.", "a", "a.pdf ", "mp3/a"],
 )  # fmt: skip
 def test_types_that_a_browser_could_run_or_does_not_know(name: str) -> None:
     assert content_type_of(name) == UNKNOWN_TYPE
@@ -197,7 +197,8 @@ def test_types_that_a_browser_could_run_or_does_not_know(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "media_type"),
     [("a.pdf", "application/pdf"), ("a.PDF", "application/pdf"),
-     ("x/a.html.epub", "application/epub+zip"), ("a.tar.gz", "application/gzip"), ("a.mp3", "audio/mpeg"), ("a.txt", "text/plain")],
+     ("x/a.html.epub", "application/epub+zip"), ("a.tar.gz", "application/gzip"),
+     ("a.mp3", "audio/mpeg"), ("a.txt", "text/plain")],
 )  # fmt: skip
 def test_types_that_are_named(name: str, media_type: str) -> None:
     assert content_type_of(name) == media_type

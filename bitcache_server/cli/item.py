@@ -1,0 +1,179 @@
+"""``bitcache item``: what is sold."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitcache_server.cli.output import emit, fields, json_option, note, shown, table
+from bitcache_server.cli.tags import paywall_tag, script_tag
+from bitcache_server.cli.work import Work, work
+from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.domain.money import SAT, Fiat, format_sat
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.session import write_transaction
+from bitcache_server.services.catalog import change_price, page_items
+from bitcache_server.services.items import MAX_CONTENT_CHARS, NewItem, add_item, get_item
+from bitcache_server.services.merchants import get_site
+from bitcache_server.services.views import item_view
+
+_STANDARD_INPUT = "-"
+#: No character takes more bytes in UTF-8.
+_MAX_BYTES_PER_CHAR = 4
+
+
+@click.group()
+def item() -> None:
+    """Add, show and price items: articles and files."""
+
+
+@item.command()
+@click.option("--site", "site_id", required=True, metavar="SITE", help="Where it is sold.")
+@click.option("--title", required=True)
+@click.option("--price", required=True, help="Such as 0.05, or whole sats with --currency SAT.")
+@click.option("--currency", default="USD", show_default=True, help="ISO 4217 code, or SAT.")
+@click.option("--article", metavar="FILE.html", help="The locked part, as HTML; - reads it here.")
+@click.option(
+    "--file", "file_path", metavar="NAME", help="A file, by its path in the files folder."
+)
+@click.option("--teaser", default="", help="Plain text that everyone may read.")
+@click.option("--external-id", help="Your own id; the same id again changes the item.")
+@click.option("--hours", type=int, help="How long a purchase opens it. Default: for ever.")
+@json_option
+def add(
+    site_id: str,
+    title: str,
+    price: str,
+    currency: str,
+    article: str | None,
+    file_path: str | None,
+    teaser: str,
+    external_id: str | None,
+    hours: int | None,
+) -> None:
+    """Add an item and print the HTML to paste.
+
+    \b
+    Examples:
+      bitcache item add --site st_… --title "My story" --price 0.05 --article story.html
+      bitcache item add --site st_… --title "The map" --price 2000 --currency SAT --file map.pdf
+      bitcache item add --site st_… --title "Today" --price 0.50 --hours 24 --article - < today.html
+    """
+    if (article is None) == (file_path is None):
+        raise click.UsageError("Give either --article or --file.")
+    new = NewItem(
+        title=title,
+        price=price,
+        currency=currency.upper(),
+        teaser=teaser,
+        external_id=external_id,
+        access_hours=hours,
+        content_html=None if article is None else _read_article(article),
+        file_path=file_path,
+    )
+    with work() as w:
+        with write_transaction(w.session):
+            added = add_item(w.deps, w.session, get_site(w.session, site_id), new)
+            document, lines = _described(w, added)
+        tags = [
+            script_tag(w.deps.settings.public_url),
+            paywall_tag(w.deps.settings.public_url, added),
+        ]
+        document |= {"script_tag": tags[0], "tag": tags[1]}
+        emit(document, [*lines, "", "Paste this into the page:", *tags])
+
+
+def _read_article(path: str) -> str:
+    """Return the text of a file; raise InvalidRequest where it is not text, or too much."""
+    limit = MAX_CONTENT_CHARS * _MAX_BYTES_PER_CHAR
+    if path == _STANDARD_INPUT:
+        data = sys.stdin.buffer.read(limit + 1)
+    else:
+        with Path(path).open("rb") as file:
+            data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InvalidRequest(f"The article is longer than {MAX_CONTENT_CHARS} characters.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{path} is not text in UTF-8.") from None
+
+
+@item.command("list")
+@click.option("--site", "site_id", metavar="SITE", help="Only this site's.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="Go on after an earlier list; printed at its end.")
+@json_option
+def list_(site_id: str | None, limit: int, cursor: str | None) -> None:
+    """List items, newest first."""
+    with work() as w:
+        page = page_items(w.session, site_id, cursor, limit)
+        documents = [item_view(w.deps, w.session, i).model_dump() for i in page.rows]
+        rows = [[i.id, i.kind, price_text(i), i.title, i.external_id or ""] for i in page.rows]
+        emit(
+            {"items": documents, "next_cursor": page.next_cursor},
+            table(["item", "kind", "price", "title", "external id"], rows),
+        )
+        if page.next_cursor:
+            note(f"There are more: --cursor {page.next_cursor}")
+
+
+@item.command()
+@click.argument("item_id", metavar="ITEM")
+@json_option
+def show(item_id: str) -> None:
+    """Show an item as readers see it; never its locked part."""
+    with work() as w:
+        emit(*_described(w, get_item(w.session, item_id)))
+
+
+@item.command("price")
+@click.argument("item_id", metavar="ITEM")
+@click.option("--price", required=True, help="Such as 0.05, or whole sats with --currency SAT.")
+@click.option("--currency", default="USD", show_default=True, help="ISO 4217 code, or SAT.")
+@json_option
+def set_price(item_id: str, price: str, currency: str) -> None:
+    """Change the price. Invoices that are open keep theirs.
+
+    \b
+    Example:
+      bitcache item price it_… --price 0.10
+    """
+    with work() as w:
+        with write_transaction(w.session):
+            document, lines = _described(
+                w, change_price(w.session, item_id, price, currency.upper())
+            )
+        emit(document, lines)
+
+
+def price_text(found: Item) -> str:
+    """Return the price that the merchant set."""
+    if found.price_currency == SAT:
+        return f"{found.price_amount} sat"
+    return str(Fiat(found.price_amount, found.price_currency))
+
+
+def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
+    """Return an item as JSON and as lines."""
+    view = item_view(w.deps, w.session, found)
+    now_msat = view.price.amount_msat
+    now = "no exchange rate is known yet" if now_msat is None else format_sat(now_msat)
+    pairs = [
+        ("item", view.id),
+        ("title", view.title),
+        ("site", f"{view.site.id} ({view.site.name})"),
+        ("price", f"{price_text(found)} (now {now})"),
+        ("access", f"{view.policy.hours} hours" if view.policy.hours else "for ever"),
+        ("paid by", ", ".join(view.rails) or "nothing is on offer now: see `bitcache doctor`"),
+        ("page", view.checkout_url),
+    ]
+    if found.file_path is not None:
+        size = f"{view.file.size_bytes} bytes" if view.file else "MISSING from the files folder"
+        pairs.append(("file", f"{found.file_path} ({size})"))
+    if view.external_id:
+        pairs.append(("external id", view.external_id))
+    if view.teaser:
+        pairs.append(("teaser", shown(view.teaser)))
+    return view.model_dump(), fields(pairs)

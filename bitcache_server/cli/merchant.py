@@ -1,0 +1,100 @@
+"""``bitcache merchant``: who is paid."""
+
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from bitcache_server.cli.output import emit, fields, json_option, moment, table
+from bitcache_server.cli.work import work
+from bitcache_server.domain.money import format_sat
+from bitcache_server.models.catalog import Merchant
+from bitcache_server.models.session import write_transaction
+from bitcache_server.services.books import merchant_balance_msat
+from bitcache_server.services.catalog import get_merchant, list_merchants, list_sites
+from bitcache_server.services.merchants import add_merchant
+
+
+@click.group()
+def merchant() -> None:
+    """Add and show merchants: who is paid."""
+
+
+@merchant.command()
+@click.option("--name", required=True, help="What readers and you call them.")
+@click.option(
+    "--descriptor",
+    help="Their wallet's public descriptor or xpub: they are then paid directly. Without "
+    "it your own wallet receives and the books say what you owe them.",
+)
+@json_option
+def add(name: str, descriptor: str | None) -> None:
+    """Add a merchant.
+
+    \b
+    Examples:
+      bitcache merchant add --name "Jane" --descriptor "wpkh([d34db33f/84h/0h/0h]xpub6…/0/*)"
+      bitcache merchant add --name "Jane" --descriptor zpub6…
+      bitcache merchant add --name "Jane"
+
+    Never give a private key: it is refused.
+    """
+    with work() as w:
+        with write_transaction(w.session):
+            added = add_merchant(w.deps, w.session, name, descriptor)
+            document = _document(w.session, added)
+        lines = _lines(document)
+        emit(document, [*lines, "", f"Next: bitcache site add --merchant {document['id']} …"])
+
+
+@merchant.command("list")
+@json_option
+def list_() -> None:
+    """List all merchants."""
+    with work() as w:
+        found = list_merchants(w.session)
+        documents = [{**_document(w.session, who), "sites": sites} for who, sites in found]
+        rows = [
+            [d["id"], d["name"], d["settlement"], str(d["sites"]), format_sat(d["balance_msat"])]
+            for d in documents
+        ]
+        headers = ["merchant", "name", "settlement", "sites", "balance"]
+        emit({"merchants": documents}, table(headers, rows))
+
+
+@merchant.command()
+@click.argument("merchant_id", metavar="MERCHANT")
+@json_option
+def show(merchant_id: str) -> None:
+    """Show a merchant: wallet, balance, sites."""
+    with work() as w:
+        document = _document(w.session, get_merchant(w.session, merchant_id))
+        sites = [{"id": s.id, "name": s.name} for s in list_sites(w.session, merchant_id)]
+        rows = table(["site", "name"], [[s["id"], s["name"]] for s in sites])
+        emit({**document, "sites": sites}, [*_lines(document), "", *rows])
+
+
+def _document(session: Session, who: Merchant) -> dict[str, Any]:
+    return {
+        "id": who.id,
+        "name": who.name,
+        "settlement": "direct" if who.descriptor else "pooled",
+        "descriptor": who.descriptor,
+        "balance_msat": merchant_balance_msat(session, who.id),
+        "created_at": who.created_at,
+    }
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    owed_msat = document["balance_msat"]
+    meaning = "you owe them" if owed_msat >= 0 else "they owe you"
+    wallet = document["descriptor"] or "none: your own wallet receives for them"
+    return fields(
+        [
+            ("merchant", document["id"]),
+            ("name", document["name"]),
+            ("wallet", wallet),
+            ("balance", f"{format_sat(abs(owed_msat))} ({meaning})"),
+            ("since", moment(document["created_at"])),
+        ]
+    )
