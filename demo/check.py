@@ -73,7 +73,7 @@ class Reader:
 
     def ask_for_code(self) -> bytes:
         """Press the button; return a picture of the QR code as the screen shows it."""
-        _main_button(self.page).click()
+        self.page.get_by_role("button", name="Pay with bitcoin").click()
         code = _wall(self.page, "waiting").locator("img")
         expect(code).to_be_visible()
         code.evaluate("image => image.decode()")
@@ -100,11 +100,7 @@ class Reader:
 
 
 def _wall(page: Page, view: str) -> Locator:
-    return page.locator(f'bitcache-paywall section[data-view="{view}"]')
-
-
-def _main_button(page: Page) -> Locator:
-    return page.locator("bitcache-paywall button[data-k=main]")
+    return page.locator(f'bitcache-paywall [data-view="{view}"]')
 
 
 class Steps:
@@ -174,7 +170,7 @@ def _buy_file(reader: Reader, steps: Steps, file_bytes: bytes) -> None:
     reader.expect_same_document()
     steps.done("it is paid, and the download is offered without a reload")
     with reader.page.expect_download() as waiting:
-        _main_button(reader.page).click()
+        reader.page.get_by_role("button", name="Download").click()
     download = waiting.value
     if download.suggested_filename != FILE_NAME:
         raise CheckFailed(f"the file came as {download.suggested_filename!r}")

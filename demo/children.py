@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STOP_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 20
 LOG_TAIL_LINES = 15
 
 

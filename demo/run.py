@@ -31,6 +31,8 @@ from demo.wallet import create_wallet
 
 BLOCK_EVERY_S = 20
 READY_TIMEOUT_S = 60
+#: SIGINT as well: a shell without job control starts background programs deaf to it.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PORTS = ("the server", "its live events", "the magazine", "the wallet")
 
 
@@ -74,15 +76,20 @@ def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop]]
         try:
             node = stack.enter_context(RegtestNode(folder / "node"))
             node.fund_wallet()
+            step("a private Bitcoin chain")
             env = environment(folder, ports, node.rpc_url)
             shop = Shop(folder, env, addresses.site)
-            shop.open()
+            shop.make_database()
+            step("a database")
             children = []
             for name in ("serve", "jobs"):
                 child = Child(f"bitcache-{name}", [bitcache_command(), name], env, folder)
                 stack.callback(child.stop)
                 children.append(child)
+            shop.open()
+            step("a merchant, a site, an article and a file")
             wait_until_ready(addresses, children)
+            step("the server and its jobs")
             site = create_site(addresses.server, addresses.events, shop.items)
             stack.enter_context(BackgroundServer(site, ports[2]))
             stack.enter_context(BackgroundServer(create_wallet(node, USD_PER_BTC), ports[3]))
@@ -92,7 +99,13 @@ def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop]]
             yield watch, shop
         finally:
             # Everything ends now; another Ctrl-C must not leave a part behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in END_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+
+
+def step(what: str) -> None:
+    """Tell the person who waits what is there by now."""
+    print(f"  {what}", flush=True)
 
 
 def wait_until_ready(addresses: Addresses, children: list[Child]) -> None:
@@ -117,8 +130,8 @@ def wait_until_ready(addresses: Addresses, children: list[Child]) -> None:
 def announce(addresses: Addresses, ports: list[int]) -> None:
     """Tell the person what to open and what to do there."""
     if ports[0] != FIRST_PORT or ports[-1] != FIRST_PORT + len(ports) - 1:
-        print("Some of the usual ports are taken, so these are others.\n")
-    print(f"""\
+        print("\nSome of the usual ports are taken, so these are others.")
+    print(f"""
 Bitcache is running with a private chain. No real money moves.
 
   The magazine     {addresses.site}
@@ -142,12 +155,13 @@ def run(first_port: int | None, checking: bool) -> int:
     """Run the demo until Ctrl-C, or check it; return the exit status."""
     ports = pick_ports(len(PORTS), first_port)
     addresses = Addresses.of_ports(ports)
-    print("Starting a private Bitcoin chain, the server, a magazine and a wallet …", flush=True)
+    print("Starting:", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="bitcache-demo-") as folder,
         whole_system(Path(folder), ports) as (watch, shop),
     ):
         if checking:
+            print("Reading:", flush=True)
             problem = check(addresses, shop.file.read_bytes())
         else:
             announce(addresses, ports)
@@ -172,7 +186,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="play the reader, report, and stop")
     parser.add_argument("--port", type=int, help="first of four ports in a row")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         return run(arguments.port, arguments.check)

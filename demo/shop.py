@@ -86,9 +86,12 @@ class Shop:
         self.file = folder / "data" / "files" / FILE_NAME
         self.items: dict[str, str] = {}
 
+    def make_database(self) -> None:
+        """Create the tables."""
+        self._bitcache("db", "upgrade")
+
     def open(self) -> None:
-        """Make the database, the merchant, the site and the items."""
-        self._bitcache("init")
+        """Add the merchant, the site and the items."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_bell(self.file)
         merchant = self._bitcache(

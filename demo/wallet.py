@@ -1,13 +1,12 @@
 """The reader's phone wallet of the demo: a page that reads a QR code and pays it.
 
 It spends the coins of the regtest node, but shows a small purse of its own, as a
-reader would have one, and refuses to spend more than is in it.
+reader would have one, and refuses to spend more than is in it. The node pays the fees.
 """
 
 import io
 import threading
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import zxingcpp
@@ -15,7 +14,6 @@ from bitcoinrpc.authproxy import JSONRPCException
 from flask import Flask, Response, jsonify, render_template, request
 from PIL import Image, UnidentifiedImageError
 
-from bitcache_server.domain.money import SAT_PER_BTC
 from demo.bip21 import NotAPaymentCode, parse_payment_code
 from demo.regtest.node import RegtestNode
 
@@ -29,9 +27,7 @@ class Sent:
     """A payment that left the wallet."""
 
     txid: str
-    address: str
     amount_sat: int
-    fee_sat: int
 
 
 class Purse:
@@ -43,20 +39,17 @@ class Purse:
         self._node = node
         self._lock = threading.Lock()
 
-    def pay(self, address: str, amount_sat: int) -> Sent:
+    def pay(self, address: str, amount_sat: int) -> None:
         """Send the amount; raise NotAPaymentCode in words for the reader."""
         with self._lock:
             if not 0 < amount_sat <= self.balance_sat:
                 raise NotAPaymentCode("There is not enough in the wallet for that.")
             try:
                 txid = self._node.pay(address, amount_sat)
-                fee_btc = Decimal(self._node.rpc.gettransaction(txid)["fee"])
             except JSONRPCException as error:
                 raise NotAPaymentCode(f"The payment was refused: {error.message}") from error
-            sent = Sent(txid, address, amount_sat, abs(int(fee_btc * SAT_PER_BTC)))
-            self.balance_sat -= sent.amount_sat + sent.fee_sat
-            self.sent.insert(0, sent)
-            return sent
+            self.balance_sat -= amount_sat
+            self.sent.insert(0, Sent(txid, amount_sat))
 
 
 def read_qr(image: bytes) -> str:

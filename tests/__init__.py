@@ -1,0 +1,1 @@
+"""Tests: unit, contract, properties, integration, functional, e2e, shape and bench."""

@@ -4,15 +4,10 @@ A test whose part is missing on this machine fails and says so; none is skipped.
 """
 
 import os
-from importlib.util import find_spec
 
 import hypothesis
 
-pytest_plugins = [
-    name
-    for name in ("tests.support.databases", "tests.support.regtest", "tests.support.world")
-    if find_spec(name) is not None
-]
+pytest_plugins = ("tests.support.databases", "tests.support.regtest", "tests.support.world")
 
 # A loaded machine is slow now and then; a deadline per example would say "flaky".
 hypothesis.settings.register_profile("local", deadline=None)

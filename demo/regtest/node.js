@@ -35,6 +35,7 @@ const walletPlugin = require('bcoin/lib/wallet/plugin');
 const WalletNodeClient = require('bcoin/lib/wallet/nodeclient');
 const WalletRPC = require('bcoin/lib/wallet/rpc');
 const { RPCError } = require('bweb');
+const LevelDOWN = require('leveldown');
 
 const STALE_AFTER_S = 24 * 3600; // Core: a tip older than a day means initial block download
 const internalHash = (txid) => Buffer.from(txid, 'hex').reverse().toString('hex');
@@ -43,6 +44,14 @@ const btc = (sat) => Amount.btc(sat, true);
 // Core on regtest has SegWit and relative lock times from the first block.
 Chain.prototype.getState = async function (prev, deployment) {
   return ['csv', 'segwit'].includes(deployment.name) ? thresholdStates.ACTIVE : thresholdStates.DEFINED;
+};
+
+// bcoin was written for leveldown 4, which had no prebuilt binaries for Node.js 20.
+// Version 5 takes a bound of null for the text "null", and every range on disk is empty.
+const { iterator } = LevelDOWN.prototype;
+LevelDOWN.prototype.iterator = function (options) {
+  const given = Object.entries(options).filter(([, value]) => value !== null);
+  return iterator.call(this, Object.fromEntries(given));
 };
 
 /* Blocks and transactions: fields that Core has and bcoin lacks. */
@@ -164,18 +173,45 @@ NodeRPC.prototype.submitBlock = async function (args, help) {
   await this.mempool.offering;
   return verdict;
 };
+// bcoin forgets an invalidated block altogether; Core disconnects it and still knows it.
+const invalidated = new Map(); // the block that was named, and those on top of it
 NodeRPC.prototype.invalidateBlock = async function ([hash]) {
-  const entry = await this.chain.getEntry(internalHash(hash));
-  if (!entry) throw new RPCError(-5, 'Block not found');
-  const txs = [];
-  for (let height = entry.height; height <= this.chain.height; height += 1) {
-    const block = await this.chain.getBlock((await this.chain.getEntry(height)).hash);
-    txs.push(...block.txs.slice(1));
+  const { chain, mempool } = this;
+  const unlock = await chain.locker.lock();
+  try {
+    const entry = await chain.getEntry(internalHash(hash));
+    if (!entry) throw new RPCError(-5, 'Block not found');
+    if (!(await chain.isMainChain(entry))) throw new RPCError(-8, 'Only a block of the best chain');
+    const branch = [];
+    while (chain.tip.hash !== entry.prevBlock) {
+      branch.push(chain.tip);
+      chain.setInvalid(chain.tip.hash);
+      await chain.disconnect(chain.tip);
+    }
+    invalidated.set(entry.hash, branch);
+    await mempool._handleReorg();
+  } finally {
+    unlock();
   }
-  txs.push(...inMempool(this.mempool));
-  await this.chain.invalidate(entry.hash);
-  await this.mempool._reset();
-  await offerAgain(this.mempool, txs);
+  await mempool.offering;
+  return null;
+};
+NodeRPC.prototype.reconsiderBlock = async function ([hash]) {
+  const { chain, mempool } = this;
+  const unlock = await chain.locker.lock();
+  try {
+    const branch = invalidated.get(internalHash(hash)) || [];
+    invalidated.delete(internalHash(hash));
+    for (const entry of branch) chain.removeInvalid(entry.hash);
+    const [tip] = branch;
+    if (tip && tip.chainwork.gt(chain.tip.chainwork)) {
+      await chain.reorganize(tip);
+      await chain.reconnect(tip); // which bcoin's reorganize leaves to its caller
+    }
+  } finally {
+    unlock();
+  }
+  await mempool.offering;
   return null;
 };
 
@@ -192,7 +228,7 @@ WalletRPC.prototype.getNewAddress = async function (args, help) {
 const { sendToAddress } = WalletRPC.prototype;
 WalletRPC.prototype.sendToAddress = async function (args, help) {
   const { chain } = this.client.node;
-  while (this.wdb.state.height !== chain.height) {
+  for (let waited = 0; this.wdb.state.height !== chain.height && waited < 10000; waited += 5) {
     await new Promise((next) => setTimeout(next, 5));
   }
   return sendToAddress.call(this, args, help);

@@ -47,7 +47,7 @@ class RegtestNode:
         memory: bool = True,
         index_tx: bool = False,
         user: str = "bitcache",
-        password: str = "regtest",  # noqa: S107 - guards worthless coins on loopback
+        password: str = "worthless-coins",  # noqa: S107 - guards worthless coins on loopback
     ) -> None:
         self.prefix = prefix
         self.memory = memory

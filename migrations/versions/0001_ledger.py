@@ -184,9 +184,9 @@ def _create_transfers() -> None:
         sa.Column("group_id", ID, nullable=False),
         sa.Column("reverses_id", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("owner_id", "id", name="pk_transfers"),
-        sa.CheckConstraint("amount_msat > 0", name="ck_transfers_amount_positive"),
-        sa.CheckConstraint("from_account <> to_account", name="ck_transfers_accounts_differ"),
+        sa.PrimaryKeyConstraint("owner_id", "id", name=op.f("pk_transfers")),
+        sa.CheckConstraint("amount_msat > 0", name=op.f("ck_transfers_amount_positive")),
+        sa.CheckConstraint("from_account <> to_account", name=op.f("ck_transfers_accounts_differ")),
     )
     op.create_index("ix_transfers_from_account", "transfers", ["from_account", "id"])
     op.create_index("ix_transfers_to_account", "transfers", ["to_account", "id"])
@@ -216,8 +216,8 @@ def _create_wallets_and_grants() -> None:
         sa.Column("only_merchant_id", ID, nullable=True),
         sa.Column("secret_hash", sa.String(128), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_wallets"),
-        sa.CheckConstraint("balance_msat >= 0", name="ck_wallets_balance_not_negative"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_wallets")),
+        sa.CheckConstraint("balance_msat >= 0", name=op.f("ck_wallets_balance_not_negative")),
     )
     op.create_table(
         "grants",
@@ -230,8 +230,8 @@ def _create_wallets_and_grants() -> None:
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("owner_id", "item_id", "revision", name="pk_grants"),
-        sa.CheckConstraint("price_msat >= 0", name="ck_grants_price_not_negative"),
+        sa.PrimaryKeyConstraint("owner_id", "item_id", "revision", name=op.f("pk_grants")),
+        sa.CheckConstraint("price_msat >= 0", name=op.f("ck_grants_price_not_negative")),
     )
 
 
@@ -243,7 +243,7 @@ def _create_keys_and_checkpoints() -> None:
         sa.Column("request_hash", sa.String(64), nullable=False),
         sa.Column("result", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("owner_id", "key", name="pk_idempotency_keys"),
+        sa.PrimaryKeyConstraint("owner_id", "key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
     op.create_table(
@@ -252,6 +252,6 @@ def _create_keys_and_checkpoints() -> None:
         sa.Column("through_id", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("balance_msat", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("account", "through_id", name="pk_balance_checkpoints"),
+        sa.PrimaryKeyConstraint("account", "through_id", name=op.f("pk_balance_checkpoints")),
     )
     op.create_index("ix_balance_checkpoints_through_id", "balance_checkpoints", ["through_id"])

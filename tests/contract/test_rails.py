@@ -297,6 +297,17 @@ def test_a_longer_chain_takes_a_payment_back(world: World) -> None:
     assert again.reference == reference
 
 
+def test_a_payment_that_comes_back_from_a_block_is_news(world: World) -> None:
+    request = world.request()
+    reader = _reader(world, request.target)
+    reference = world.pay(request)
+    assert len(_waiting(reader.read())) == 1
+    world.mine()
+    reader.read(with_mempool=False)
+    world.compete(1)
+    assert [o.reference for o in _waiting(reader.read())] == [reference]
+
+
 def test_disconnected_blocks_step_down_to_the_ancestor(world: World) -> None:
     request = world.request()
     reader = _reader(world, request.target)

@@ -18,7 +18,8 @@ COINS = 4
 class World(Protocol):
     """One rail and everything around it. ``mine`` takes what waits in the mempool."""
 
-    rail: Rail
+    @property
+    def rail(self) -> Rail: ...
 
     def request(self, amount_msat: int = PRICE_MSAT) -> PaymentRequest: ...
     def pay(self, request: PaymentRequest, amount_msat: int = PRICE_MSAT) -> str: ...

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import StorageBusy, UnknownWallet
+from bitcache_server.domain.errors import NoCredit, StorageBusy, UnknownWallet
 from bitcache_server.ledger import balances, chart, recipes
 from bitcache_server.ledger.balances import CheckpointReport, balance, checkpoint
 from bitcache_server.ledger.spend import spend
@@ -187,14 +187,18 @@ def _expect_busy(session: Session, failures: list[StorageBusy]) -> None:
         failures.append(error)
 
 
+def fail_after_writing(session: Session) -> None:
+    recipes.receive(session, "in_2", CLEARING, 1_000, NOW)
+    recipes.claim_credit(session, "in_2", "wa_1", 1_001, NOW)
+
+
 def test_a_transfer_that_was_rolled_back_holds_nothing_up(databases: Databases) -> None:
     with databases.fresh("postgresql") as url:
         engine = open_engine(url)
         with Session(engine) as session:
             receive(session, 5)
-            with pytest.raises(RuntimeError, match="changed my mind"), write_transaction(session):
-                recipes.receive(session, "in_2", CLEARING, 1_000, NOW)
-                raise RuntimeError("changed my mind")
+            with pytest.raises(NoCredit), write_transaction(session):
+                fail_after_writing(session)
             receive(session, 7)
             assert checkpoint(session, NOW).accounts == 1
             assert stored(session) == {CLEARING: -12}

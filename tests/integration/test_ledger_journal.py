@@ -76,7 +76,7 @@ def test_money_moves_inside_a_write_transaction_only(session: Session) -> None:
 )
 def test_an_impossible_entry_books_nothing_of_the_posting(session: Session, entry: Entry) -> None:
     good = Entry(Kind.RECEIPT, CLEARING, INVOICE, 1)
-    with pytest.raises(ValueError, match="transferred|itself|chart"), write_transaction(session):
+    with pytest.raises(ValueError, match=r"transferred|itself|chart"), write_transaction(session):
         post(session, [good, entry], owner_id="in_1", now=NOW)
     assert count_rows(session).transfers == 0
 

@@ -6,6 +6,7 @@ import re
 
 import bitcache_server
 from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.http.errors import STATUS
 
 
 def all_errors() -> list[type[BitcacheError]]:
@@ -44,3 +45,17 @@ def test_each_error_defines_its_own_code_and_title() -> None:
 
 def test_an_error_without_detail_says_its_title() -> None:
     assert [e.__name__ for e in all_errors() if e().detail != e.title] == []
+
+
+def test_http_statuses_name_the_callers_faults_and_passing_ones() -> None:
+    assert {status for status in STATUS.values() if not 400 <= status < 500} <= {503}
+
+
+def test_a_special_case_of_an_error_has_an_http_status_of_its_own() -> None:
+    # A class is looked up by itself; its parent's status would not be found.
+    forgotten = [
+        error.__name__
+        for error in all_errors()
+        if error not in STATUS and STATUS.keys() & set(error.__mro__)
+    ]
+    assert forgotten == []

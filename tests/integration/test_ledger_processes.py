@@ -1,0 +1,71 @@
+"""Many processes spend from one wallet at once."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.models.ledger import Grant
+from tests.support.books import (
+    COMMISSION_MSAT,
+    PRICE_MSAT,
+    Counts,
+    assert_clean,
+    attempt_spends,
+    balances_of,
+    count_rows,
+    open_wallet,
+    spend_same_key,
+)
+
+PROCESSES = 8
+ATTEMPTS = 12
+AFFORDABLE = 70
+"""Of 96 attempts."""
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ProcessPoolExecutor]:
+    """Return processes that share nothing with this one, as web workers do."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+        yield pool
+
+
+def test_a_wallet_is_never_overdrawn_and_no_transfer_is_lost(
+    database_url: str, session: Session, workers: ProcessPoolExecutor
+) -> None:
+    open_wallet(session, balance_msat=AFFORDABLE * PRICE_MSAT + 1)
+    before = count_rows(session)
+
+    counts = [
+        workers.submit(attempt_spends, database_url, worker, ATTEMPTS)
+        for worker in range(PROCESSES)
+    ]
+    successes = sum(count.result(timeout=120) for count in counts)
+
+    assert successes == AFFORDABLE
+    after = count_rows(session)
+    assert after == Counts(before.transfers + 2 * AFFORDABLE, AFFORDABLE, AFFORDABLE)
+    assert balances_of(session, "wallet:wa_1", "merchant:me_1", "commission") == (
+        1,
+        AFFORDABLE * (PRICE_MSAT - COMMISSION_MSAT),
+        AFFORDABLE * COMMISSION_MSAT,
+    )
+    assert session.scalar(select(func.max(Grant.revision))) == AFFORDABLE
+    assert_clean(session)
+
+
+def test_one_key_from_many_processes_is_booked_once(
+    database_url: str, session: Session, workers: ProcessPoolExecutor
+) -> None:
+    open_wallet(session, balance_msat=100 * PRICE_MSAT)
+    answers = [workers.submit(spend_same_key, database_url, 5) for _ in range(PROCESSES)]
+    replayed = [flag for answer in answers for flag in answer.result(timeout=120)]
+    assert sorted(replayed) == [False] + [True] * (PROCESSES * 5 - 1)
+    assert balances_of(session, "wallet:wa_1") == (99 * PRICE_MSAT,)
+    assert count_rows(session) == Counts(transfers=3, grants=1, keys=1)
+    assert_clean(session)
