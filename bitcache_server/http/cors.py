@@ -7,7 +7,7 @@ site's page may touch which item is checked again by the services.
 from flask import Flask, Response, g, request
 
 from bitcache_server.domain.errors import OriginNotAllowed
-from bitcache_server.http.context import deps, page_origin, session
+from bitcache_server.http.context import client_block, deps, page_origin, session
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.services.origins import is_any_sites_origin
 
@@ -47,7 +47,8 @@ def _is_known(known: dict[str, int], origin: str) -> bool:
     now = deps().clock()
     if now - known.get(origin, -CACHE_S) < CACHE_S:
         return True
-    check_limit(READS)
+    # A counter of its own: who has read too much may still be told so.
+    check_limit(READS, f"origin {client_block()}")
     if not is_any_sites_origin(session(), origin):
         return False
     if len(known) >= CACHE_SIZE:

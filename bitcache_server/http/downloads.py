@@ -4,6 +4,7 @@ The token stands in the path because a browser cannot send a header with a
 download. It opens one file for one holder and ends soon (RFC 9110 §14, ranges).
 """
 
+import re
 from urllib.parse import quote
 
 from flask import Flask, Response, request, send_file
@@ -13,11 +14,32 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.services.deliver import Link, file_for_link
 
+_RANGE = re.compile(
+    "bytes=(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18}))"
+)
+
 
 def download_url(item_id: str, link: Link) -> str:
     """Return the absolute URL of a download link."""
     name = quote(link.file_name, safe="")
     return f"{deps().settings.public_url}/files/{item_id}/{link.token}/{name}"
+
+
+def _forget_odd_range(size_bytes: int) -> None:
+    """Let the whole file answer what Werkzeug would refuse though it need not or must not.
+
+    That is another unit, nonsense, several ranges at once, and the last bytes of a
+    file that has fewer (RFC 9110 §14.1.2, §14.2).
+    """
+    match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if match is None:
+        odd = True
+    elif match["suffix"]:
+        odd = int(match["suffix"]) >= size_bytes
+    else:
+        odd = bool(match["last"]) and int(match["last"]) < int(match["first"])
+    if odd:
+        request.environ.pop("HTTP_RANGE", None)
 
 
 def register(app: Flask) -> None:
@@ -27,9 +49,7 @@ def register(app: Flask) -> None:
     def _download(item_id: str, token: str, name: str) -> Response:
         check_limit(READS)
         stored = file_for_link(deps(), session(), item_id, token)
-        if "," in request.headers.get("Range", ""):
-            # Several ranges at once are answered with the whole file, as RFC 9110 §14.2 allows.
-            del request.environ["HTTP_RANGE"]
+        _forget_odd_range(stored.size_bytes)
         try:
             response = send_file(
                 stored.path,

@@ -38,6 +38,7 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.RateUnavailable: 503,
     errors.AmountBelowFloor: 422,
     errors.RailUnavailable: 503,
+    errors.UnknownRail: 422,
     errors.AddressesExhausted: 503,
     errors.IdempotencyConflict: 409,
     errors.VerifierMismatch: 403,

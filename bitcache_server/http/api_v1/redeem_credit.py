@@ -45,6 +45,7 @@ ROUTE = Route(
             errors.OriginNotAllowed,
             errors.VerifierMismatch,
             errors.NoCredit,
+            errors.InvalidPrice,
             errors.RateUnavailable,
             errors.StorageBusy,
             errors.StorageFull,

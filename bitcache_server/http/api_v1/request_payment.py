@@ -54,6 +54,7 @@ ROUTE = Route(
             errors.InvoiceClosed,
             errors.AmountBelowFloor,
             errors.RailUnavailable,
+            errors.UnknownRail,
             errors.AddressesExhausted,
             errors.StorageBusy,
             errors.StorageFull,

@@ -64,9 +64,10 @@ def _rate_msat_per_vb(entry: Json) -> int:
 
     Miners take ancestors along, so a cheap parent holds a payment back.
     """
-    fees = entry["fees"]
-    own = _rate(btc_to_msat(fees["base"]), entry["vsize"])
-    package = _rate(btc_to_msat(fees["ancestor"]), entry["ancestorsize"])
+    fees, vsize = entry["fees"], int(entry["vsize"])
+    own = _rate(btc_to_msat(fees["base"]), vsize)
+    package_fee = fees.get("ancestor", fees["base"])
+    package = _rate(btc_to_msat(package_fee), int(entry.get("ancestorsize", vsize)))
     return min(own, package)
 
 
