@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup lock clean
+.PHONY: help demo chain test check bench setup lock clean
 
 help: ## Show this list
 	@printf 'make TARGET\n\n'
@@ -14,6 +14,10 @@ help: ## Show this list
 demo: ## Start the whole system on a private chain and print the addresses (CHECK=1: test it and stop)
 	@.ci/setup python node $(if $(CHECK),browser)
 	@$(PYTHON) -m demo.run $(if $(CHECK),--check)
+
+chain: ## Start a private chain and a wallet, to try a server of your own
+	@.ci/setup python node
+	@$(PYTHON) -m demo.chain
 
 test: check ## Run every check and every test
 	@.ci/setup node postgresql browser

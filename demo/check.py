@@ -62,6 +62,8 @@ class Reader:
 
     def open_from_front_page(self, title: str) -> None:
         """Find a piece on the front page; nothing paid may be in what the site sends."""
+        # A page in the background is drawn seldom, and clicks wait for a drawing.
+        self.page.bring_to_front()
         self.page.goto(self.site_url)
         self.page.get_by_role("link", name=title).click()
         self.page.wait_for_load_state()

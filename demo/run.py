@@ -187,7 +187,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="first of four ports in a row")
     arguments = parser.parse_args()
     for number in END_SIGNALS:
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         return run(arguments.port, arguments.check)
     except KeyboardInterrupt:
@@ -198,7 +198,7 @@ def main() -> int:
         return 1
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Treat a closed terminal and a polite kill like Ctrl-C."""
     raise KeyboardInterrupt
 

@@ -27,6 +27,8 @@ def register(app: Flask) -> None:
         if origin is None or not request.path.startswith(API_PREFIX):
             return None
         if not _is_known(known, origin):
+            # The error itself is no secret, and the wall can then say what is wrong.
+            g.cors_origin = "*"
             raise OriginNotAllowed(f"{origin[:200]} belongs to no site of this server.")
         g.cors_origin = origin
         return _preflight() if request.method == "OPTIONS" else None

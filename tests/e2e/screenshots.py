@@ -1,0 +1,296 @@
+"""Take a picture of every state of the wall and of every checkout page.
+
+    python -m tests.e2e.screenshots --out DIR
+
+Phones of 320 and 390 px and a desktop, light and dark, and one right-to-left
+language. The pictures come from the scripted API, so no node is needed.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import render_template
+from markupsafe import Markup
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.api_double import ARTICLE_HTML, ApiDouble
+from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall
+
+SCREENS = {
+    "phone320-light": (320, 690, "light"),
+    "phone390-dark": (390, 844, "dark"),
+    "phone390-light": (390, 844, "light"),
+    "desktop-light": (1100, 860, "light"),
+    "desktop-dark": (1100, 860, "dark"),
+}
+PRICE_SAT = 5000
+State = Callable[[Page, ApiDouble], None]
+
+
+def _pay(page: Page, double: ApiDouble) -> str:
+    wall(page).locator("#main").click()
+    expect_view(page, "waiting")
+    return double.only_invoice()
+
+
+def offer(page: Page, double: ApiDouble) -> None:
+    expect_view(page, "offer")
+
+
+def restore(page: Page, double: ApiDouble) -> None:
+    wall(page).locator("#restore_open").click()
+    wall(page).locator("#code").fill("in_half.a-code")
+    double.errors["GET /v1/invoices/in_half"] = (404, "unknown_invoice")
+    wall(page).locator("#restore").click()
+    wall(page).locator(".bad:not(:empty)").wait_for()
+
+
+def waiting(page: Page, double: ApiDouble) -> None:
+    _pay(page, double)
+
+
+def underpaid(page: Page, double: ApiDouble) -> None:
+    double.receive(_pay(page, double), 3000)
+    expect_view(page, "underpaid")
+
+
+def underpaid_without_code(page: Page, double: ApiDouble) -> None:
+    double.qr_for_missing = False
+    underpaid(page, double)
+
+
+def seen(page: Page, double: ApiDouble) -> None:
+    double.receive(_pay(page, double), PRICE_SAT, 0, 1)
+    expect_view(page, "seen")
+
+
+def confirming(page: Page, double: ApiDouble) -> None:
+    double.receive(_pay(page, double), PRICE_SAT, 1, 3)
+    expect_view(page, "confirming")
+
+
+def paid(page: Page, double: ApiDouble) -> None:
+    invoice_id = _pay(page, double)
+    double.errors["POST /v1/invoices"] = (502, "drop")
+    double.receive(invoice_id, PRICE_SAT)
+    expect_view(page, "paid")
+
+
+def unlocked(page: Page, double: ApiDouble) -> None:
+    double.receive(_pay(page, double), PRICE_SAT)
+    expect_view(page, "unlocked")
+
+
+def overpaid(page: Page, double: ApiDouble) -> None:
+    double.receive(_pay(page, double), PRICE_SAT + 700)
+    expect_view(page, "unlocked")
+
+
+def expired(page: Page, double: ApiDouble) -> None:
+    double.expire(_pay(page, double))
+    expect_view(page, "expired")
+
+
+def expired_with_credit(page: Page, double: ApiDouble) -> None:
+    invoice_id = _pay(page, double)
+    double.change(invoice_id, credit_msat=3_000_000, marks=["underpaid"])
+    double.expire(invoice_id)
+    expect_view(page, "expired")
+
+
+def late_credit(page: Page, double: ApiDouble) -> None:
+    invoice_id = _pay(page, double)
+    double.change(invoice_id, credit_msat=PRICE_SAT * 1000, marks=["late"])
+    double.expire(invoice_id)
+    expect_view(page, "credit")
+
+
+def error(page: Page, double: ApiDouble) -> None:
+    double.errors["POST /v1/invoices"] = (503, "rail_unavailable")
+    wall(page).locator("#main").click()
+    expect_view(page, "error")
+
+
+def not_payable(page: Page, double: ApiDouble) -> None:
+    double.items[ARTICLE]["rails"] = []
+    page.reload()
+    expect_view(page, "offer")
+
+
+STATES: dict[str, State] = {
+    state.__name__: state
+    for state in (
+        offer,
+        restore,
+        waiting,
+        underpaid,
+        underpaid_without_code,
+        seen,
+        confirming,
+        paid,
+        unlocked,
+        overpaid,
+        expired,
+        expired_with_credit,
+        late_credit,
+        error,
+        not_payable,
+    )
+}
+
+
+def _open(browser: Browser, screen: str, url: str) -> Page:
+    width, height, scheme = SCREENS[screen]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        device_scale_factor=2 if width < 500 else 1,
+    )
+    page = context.new_page()
+    page.goto(url)
+    return page
+
+
+def _save(page: Page, path: Path) -> None:
+    # The content's and the QR code's first paint.
+    time.sleep(0.25)
+    page.screenshot(path=path, full_page=True)
+    page.context.close()
+
+
+def _walls(browser: Browser, out: Path) -> None:
+    for name, state in STATES.items():
+        for screen in SCREENS:
+            double = ApiDouble()
+            url = double.page("a", element())
+            page = _open(browser, screen, url)
+            expect_view(page, "offer")
+            state(page, double)
+            _save(page, out / f"wall-{name}-{screen}.png")
+            double.stop()
+
+
+def _special_walls(browser: Browser, out: Path) -> None:
+    cases: dict[str, tuple[dict[str, Any], State]] = {
+        "ar": ({"lang": "ar", "direction": "rtl"}, waiting),
+        "ar-offer": ({"lang": "ar", "direction": "rtl"}, offer),
+        "de": ({"lang": "de"}, confirming),
+    }
+    for name, (options, state) in cases.items():
+        for screen in ("phone390-light", "desktop-light"):
+            double = ApiDouble()
+            page = _open(browser, screen, double.page("a", element(), **options))
+            expect_view(page, "offer")
+            state(page, double)
+            _save(page, out / f"wall-{name}-{screen}.png")
+            double.stop()
+    for screen in SCREENS:
+        double = ApiDouble()
+        double.add_file(FILE)
+        page = _open(browser, screen, double.page("a", element(FILE)))
+        expect_view(page, "offer")
+        page.screenshot(path=out / f"wall-file-offer-{screen}.png", full_page=True)
+        double.receive(_pay(page, double), PRICE_SAT)
+        expect_view(page, "download")
+        _save(page, out / f"wall-file-download-{screen}.png")
+        double.stop()
+
+
+def checkout_pages(double: ApiDouble) -> dict[str, str]:
+    """Render every page of the hosted checkout; return them by name."""
+    article = double.items[ARTICLE] | {"teaser": "What a falling reservoir says about a valley."}
+    file = double.add_file(FILE)
+    code = f"in_0123456789abcdefghij-_.{'k' * 43}"
+
+    def invoice(change: Callable[[str], None] | None = None) -> dict[str, Any]:
+        made = double.create(ARTICLE, "challenge")["id"]
+        if change:
+            change(made)
+        return double.view(made)
+
+    def late(made: str) -> None:
+        double.change(made, credit_msat=PRICE_SAT * 1000, received_msat=PRICE_SAT * 1000)
+        double.expire(made)
+
+    invoices = {
+        "waiting": invoice(),
+        "underpaid": invoice(lambda made: double.receive(made, 3000)),
+        "confirming": invoice(lambda made: double.receive(made, PRICE_SAT, 1, 3)),
+        "expired": invoice(double.expire),
+        "late-credit": invoice(late),
+        "paid-elsewhere": invoice(lambda made: double.receive(made, PRICE_SAT)),
+    }
+    pages = {
+        "item": render_template("checkout_item.html", item=article, action_url="/pay/x"),
+        "item-file": render_template("checkout_item.html", item=file, action_url="/pay/x"),
+        "item-not-payable": render_template(
+            "checkout_item.html", item=article | {"rails": []}, action_url="/pay/x"
+        ),
+        "content": render_template(
+            "checkout_content.html",
+            item=article,
+            invoice=invoices["paid-elsewhere"] | {"credit_msat": 700_000},
+            content_html=Markup(ARTICLE_HTML),
+            receipt_code=code,
+            back_url="https://example.com/",
+        ),
+        "file": render_template(
+            "checkout_file.html",
+            item=file,
+            invoice=invoices["paid-elsewhere"],
+            download_url="/download/x",
+            receipt_code=code,
+        ),
+        "error": render_template(
+            "error.html",
+            error={
+                "title": "Too many requests",
+                "detail": "Try again in 20 seconds.",
+                "status": 429,
+                "code": "rate_limited",
+            },
+        ),
+    }
+    for name, shown in invoices.items():
+        pages[f"invoice-{name}"] = render_template(
+            "checkout_invoice.html",
+            item=article,
+            invoice=shown,
+            request_onchain=shown["requests"][0],
+            action_url="/pay/x",
+            redeem_url="/pay/invoices/x",
+            receipt_code=None if name == "paid-elsewhere" else code,
+        )
+    return pages
+
+
+def _checkout(browser: Browser, out: Path) -> None:
+    double = ApiDouble()
+    with double.backend_app.test_request_context():
+        double.hosted = checkout_pages(double)
+    for name in double.hosted:
+        for screen in SCREENS:
+            url = f"{double.backend.origin}/hosted/{name}"
+            page = _open(browser, screen, url)
+            _save(page, out / f"checkout-{name}-{screen}.png")
+    double.stop()
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        _walls(browser, out)
+        _special_walls(browser, out)
+        _checkout(browser, out)
+    print(f"{len(list(out.glob('*.png')))} pictures in {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+// The wall: a model in, nodes out. The views of an invoice come with payment.js.
+
+import { action, badge, fileLine, fine, h, kind, note, notes, receipt, restore, title } from './parts.js';
+
+/** @import { Actions, Context, Formatter, Model, View } from './types' */
+
+/** @type {View} */
+const offer = (c) => {
+  const { item } = c.m;
+  const { f } = c;
+  if (!item) return [];
+  const { price, policy, rails } = item;
+  const { amount_msat, fiat } = price;
+  const sats = amount_msat && f.sats(amount_msat);
+  const problem = sats ? !rails[0] && 'no_rail' : 'e_rate_unavailable';
+  return [
+    kind(c),
+    title(item.title),
+    fileLine(c),
+    h(
+      'p.price',
+      h('strong', fiat ? f.fiat(fiat) : sats),
+      fiat && sats && f.say('about', { x: sats }),
+    ),
+    ...notes(c),
+    problem && note(f.say(problem)),
+    action(c, problem ? 'retry' : 'pay'),
+    fine(f.say(policy.type, { n: policy.hours ?? policy.downloads ?? 0 })),
+    restore(c),
+  ];
+};
+
+/** @type {Record<string, View>} */
+export const VIEWS = {
+  offer,
+  error: (c) => [
+    badge('!'),
+    title(c.f.say('error')),
+    h('p', c.f.error(`e_${c.m.error}`)),
+    // No second try can help these.
+    !/unknown_item|origin_not|insecure/.test(c.m.error ?? '') && action(c, 'retry'),
+    !/unknown_item|offline/.test(c.m.error ?? '') &&
+      h('a.link', { href: c.on.hosted(), id: 'hosted' }, c.f.say('hosted')),
+  ],
+  download: (c) => [
+    kind(c),
+    title(c.f.say('download_ready')),
+    fileLine(c),
+    ...notes(c),
+    action(c, 'download'),
+    receipt(c),
+  ],
+  unlocked: (c) => [title(c.f.say('unlocked')), ...notes(c), receipt(c)],
+};
+
+/** @type {(m: Model, f: Formatter, on: Actions) => HTMLElement} */
+export const renderWall = (m, f, on) => {
+  /** @type {Context} */
+  const c = { m, f, on, name: m.phase };
+  if (c.name === 'unlocked' && m.html === undefined) c.name = 'download';
+  const parts = VIEWS[c.name]?.(c) ?? [];
+  return h(
+    'section.wall',
+    { lang: f.lang, dir: f.say('dir'), 'data-view': c.name, 'aria-labelledby': 'title' },
+    ...parts,
+  );
+};

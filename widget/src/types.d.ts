@@ -1,0 +1,183 @@
+// The shapes of the API and of the widget's own values. For the type checker
+// and for people; no browser loads this file.
+
+export interface Price {
+  amount_msat: number | null;
+  fiat: { currency: string; amount_minor: number; exponent: number } | null;
+  rate: { price_per_btc: string; currency: string; as_of: number; age_s: number } | null;
+}
+
+export interface Item {
+  id: string;
+  kind: 'article' | 'file';
+  title: string;
+  teaser: string;
+  price: Price;
+  policy: { type: 'forever' | 'hours' | 'downloads'; hours: number | null; downloads: number | null };
+  file: { name: string; size_bytes: number; content_type: string } | null;
+  /** Empty when the price is below what any rail takes. */
+  rails: string[];
+  checkout_url: string;
+}
+
+export interface PaymentRequest {
+  rail: string;
+  address: string;
+  amount_sat: number;
+  uri: string;
+  qr_svg_url: string;
+  confirmations_required: number;
+}
+
+export interface Payment {
+  rail: string;
+  amount_msat: number;
+  confirmations: number;
+  confirmations_required: number;
+  state: 'seen' | 'confirmed' | 'removed';
+}
+
+export interface Invoice {
+  id: string;
+  item: string;
+  state: 'open' | 'seen' | 'paid' | 'expired';
+  marks: string[];
+  amount_msat: number;
+  price: Price;
+  expires_at: number;
+  /** The server's clock, in unix seconds. */
+  now: number;
+  requests: PaymentRequest[];
+  payments: Payment[];
+  received_msat: number;
+  missing_msat: number;
+  credit_msat: number;
+  events_url: string;
+  checkout_url: string;
+}
+
+/** What one browser keeps about one item on one server. */
+export interface Entry {
+  /** The secret that collects the grant; made before the invoice. */
+  verifier?: string;
+  /** The Idempotency-Key that the invoice is, or will be, created with. */
+  key?: string;
+  invoice?: string;
+  grant?: string;
+  kind?: 'article' | 'file';
+  /** Earlier codes, newest first: money that reaches them late is still the reader's. */
+  older?: { invoice: string; verifier: string }[];
+}
+
+/** Everything that the wall shows. */
+export interface Model {
+  phase: 'loading' | 'offer' | 'invoice' | 'unlocked' | 'error';
+  item?: Item;
+  invoice?: Invoice | undefined;
+  /** Server clock minus client clock, in milliseconds. */
+  clockOffsetMs?: number;
+  /** A click is being worked on. */
+  busy?: boolean;
+  offline?: boolean;
+  /** False when the browser stores nothing. */
+  persistent?: boolean;
+  /** A code of the API, or "offline" or "insecure_context". */
+  error?: string;
+  /** A key of the language files; so is restoreError. */
+  notice?: string;
+  restoring?: boolean;
+  restoreError?: string;
+  /** "<invoice id>.<verifier>" */
+  receiptCode?: string;
+  /** The paid article; a file has none. */
+  html?: string | undefined;
+}
+
+/** The phases that are no invoice's, and what an invoice's can be. */
+export type ViewName =
+  | Model['phase'] | 'download'
+  | 'waiting' | 'underpaid' | 'seen' | 'confirming' | 'paid' | 'expired' | 'credit';
+
+/** What an invoice means for its reader. */
+export interface InvoiceView {
+  name: ViewName;
+  /** Still to pay, in whole sats, rounded up. */
+  dueSat: number;
+  request: PaymentRequest | undefined;
+  /** False when the server's code carries another amount than the one still due. */
+  qrFits: boolean;
+  /** The wallet link for the amount still due. */
+  uri: string;
+  /** Of the payment that is furthest from final. */
+  confirmations: number;
+  required: number;
+  /** A payment was taken back before it was final. */
+  removed: boolean;
+}
+
+/** The words of one language; an object holds plural forms (Intl.PluralRules). */
+export type Words = Record<string, string | Record<string, string>>;
+
+/** Numbers, money and words in one language. */
+export interface Formatter {
+  /** BCP 47 */
+  lang: string;
+  /** The sentence for a key: in the plural form for `n`, with each {name} filled. */
+  say(key: string, values?: Record<string, string | number>): string;
+  /** The sentence for an "e_<code>"; the ways in which a rail can fail share one. */
+  error(key: string): string;
+  fiat(fiat: { currency: string; amount_minor: number; exponent: number }): string;
+  /** An exchange rate in major units, with as many decimals as it has. */
+  rate(rate: { price_per_btc: string; currency: string }): string;
+  /** Msat, shown as sats with up to three decimals. */
+  sats(msat: number): string;
+  /** How long ago. */
+  age(seconds: number): string;
+  /** Minutes and seconds. */
+  clock(seconds: number): string;
+  size(bytes: number): string;
+}
+
+/** One call of the API below /v1/: GET, or POST when there is a body. */
+export type Call = (
+  path: string,
+  options?: { body?: object; key?: string; grant?: string | undefined },
+) => Promise<any>;
+
+/** Follow an invoice until the returned function is called. */
+export type Follow = (
+  eventsUrl: string,
+  load: () => Promise<Invoice>,
+  onInvoice: (invoice: Invoice) => void,
+  onOffline: (offline: boolean) => void,
+) => () => void;
+
+/** What the reader can do. */
+export interface Actions {
+  pay(): void;
+  newCode(): void;
+  redeem(): void;
+  retry(): void;
+  download(): void;
+  restoring(restoring: boolean): void;
+  restore(code: string): void;
+  copy(value: string, shown: Node, button: Element): void;
+  /** The address of the checkout page that works without scripts. */
+  hosted(): string;
+}
+
+/** A child, or attributes and listeners, of a node. */
+export type Part =
+  | Node | string | null | undefined | false | 0
+  | Record<string, string | ((event: Event) => void)>;
+
+export interface Context {
+  m: Model;
+  f: Formatter;
+  on: Actions;
+  /** Shown as data-view. */
+  name: ViewName;
+}
+
+export type View = (context: Context) => Part[];
+export type InvoiceParts = (context: Context, view: InvoiceView) => Part[];

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+const FOLDER = new URL('../src/', import.meta.url);
+const read = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
+const modules = readdirSync(FOLDER).filter((name) => name.endsWith('.js'));
+const languages = readdirSync(new URL('i18n/', FOLDER)).map((name) => `i18n/${name}`);
+const gzip = (text) => gzipSync(text, { level: 9 }).length;
+const BUDGET = 12_000;
+
+/** The modules that a file needs before it runs: its static imports, and theirs. */
+function needed(name, found = new Set()) {
+  if (found.has(name)) return found;
+  found.add(name);
+  for (const [, file] of read(name).matchAll(/^import .* from '\.\/([^']+)';$/gm)) {
+    needed(file, found);
+  }
+  return found;
+}
+
+test('a page that shows the wall loads at most 12 kB, file by file, as HTTP sends them', () => {
+  const first = [...needed('bitcache.js')];
+  assert.ok(first.length > 5);
+  const size = first.reduce((sum, name) => sum + gzip(read(name)), 0);
+  assert.ok(size <= BUDGET, `${size} bytes in ${first.length} files`);
+});
+
+test('what comes with the first invoice is at most 3 kB more', () => {
+  const first = needed('bitcache.js');
+  const later = modules.filter((name) => !first.has(name));
+  assert.deepEqual(later.sort(), ['live.js', 'payment.js', 'view.js']);
+  const size = later.reduce((sum, name) => sum + gzip(read(name)), 0);
+  assert.ok(size <= 3_000, `${size} bytes`);
+});
+
+test('a language is at most 2.5 kB', () => {
+  for (const name of languages) assert.ok(gzip(read(name)) <= 2_500, `${name}: ${gzip(read(name))}`);
+});
+
+test('no module names a host, evaluates text or styles inline', () => {
+  for (const name of [...modules, ...languages]) {
+    const code = read(name);
+    assert.doesNotMatch(code, /https?:\/\//, name);
+    assert.doesNotMatch(code, /\beval\(|new Function|document\.write/, name);
+    assert.doesNotMatch(code, /\.style\b|'style'|\.cssText|<style/, name);
+  }
+});
+
+test('markup is parsed in one place only: where the paid content goes into the page', () => {
+  const places = modules.filter((name) => /innerHTML|insertAdjacentHTML/.test(read(name)));
+  assert.deepEqual(places, ['element.js']);
+  assert.equal(read('element.js').match(/innerHTML/g).length, 1);
+});
