@@ -29,6 +29,8 @@ CHROMIUM_FLAGS = [
 STEP_TIMEOUT_MS = 30_000
 PRICE_SAT = int(Decimal(PRICE_USD) / USD_PER_BTC * SAT_PER_BTC)
 PICTURES = Path("test-results")
+#: What the check leaves there of the wall; docs/images/wall.png is such a picture.
+WALL_PICTURE = PICTURES / "wall.png"
 #: A sentence of the paid part; before the payment it must be nowhere in the page.
 PAID_WORDS = "Five cents is exactly the price of no reason."
 
@@ -152,6 +154,9 @@ def _buy_article(reader: Reader, steps: Steps) -> None:
     steps.done("the article opens with its teaser, and the paid part is not in the page")
     picture = reader.ask_for_code()
     steps.done("the button brings a QR code")
+    PICTURES.mkdir(exist_ok=True)
+    _wall(reader.page, "waiting").locator("[data-part=status], p").last.scroll_into_view_if_needed()
+    reader.page.screenshot(path=WALL_PICTURE)
     _expect_price(reader.pay(picture))
     steps.done(f"the wallet reads the code from its pixels and pays {PRICE_SAT:,} sat")
     expect(reader.page.get_by_text(PAID_WORDS).first).to_be_visible()
