@@ -33,7 +33,7 @@ check: ## Format, lint, types and import directions, for Python and the widget
 	cd widget && npm run --silent lint && npm run --silent typecheck
 
 bench: ## Measure the budgets
-	@.ci/setup python node postgresql
+	@.ci/setup python node postgresql load
 	$(PYTHON) -m tests.bench
 
 setup: ## Install everything that the other targets need

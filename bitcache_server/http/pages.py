@@ -55,8 +55,10 @@ def _limit() -> None:
 
 
 @pages.after_request
-def _never_cached(response: Response) -> Response:
+def _page_headers(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
+    # With `no-referrer` a browser would send our own forms with the origin `null`.
+    response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 

@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from flask import Flask
 from flask.typing import ResponseReturnValue
 
+from bitcache_server.domain import errors
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.http.openapi import Endpoint
 
 Handler = Callable[..., ResponseReturnValue]
+
+#: What a call with a JSON body may get before anything else looks at it.
+BODY_ERRORS: tuple[type[errors.BitcacheError], ...] = (
+    errors.InvalidRequest,
+    errors.MalformedJson,
+    errors.PayloadTooLarge,
+    errors.UnsupportedMediaType,
+)
 
 
 @dataclass(frozen=True)

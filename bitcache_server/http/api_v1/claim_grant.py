@@ -8,7 +8,7 @@ from bitcache_server.http.answers import json_answer
 from bitcache_server.http.body import Body, Text, read_json
 from bitcache_server.http.context import deps, page_origin, session
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import Route
+from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.collect import Collected
 from bitcache_server.services.collect import claim_grant as claim
 from bitcache_server.services.create_invoice import check_origin, get_invoice
@@ -58,10 +58,7 @@ ROUTE = Route(
         request=ClaimGrant,
         response=GrantAnswer,
         errors=(
-            errors.InvalidRequest,
-            errors.MalformedJson,
-            errors.PayloadTooLarge,
-            errors.UnsupportedMediaType,
+            *BODY_ERRORS,
             errors.UnknownInvoice,
             errors.OriginNotAllowed,
             errors.VerifierMismatch,

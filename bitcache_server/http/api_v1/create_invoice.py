@@ -8,7 +8,7 @@ from bitcache_server.http.body import Body, Text, idempotency_key, read_json
 from bitcache_server.http.context import client_block, deps, page_origin, session
 from bitcache_server.http.limits import INVOICES, SITE_INVOICES, check_limit
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import Route
+from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.create_invoice import InvoiceOrder
 from bitcache_server.services.create_invoice import create_invoice as create
 from bitcache_server.services.items import get_item
@@ -60,10 +60,7 @@ ROUTE = Route(
         status=201,
         idempotent=True,
         errors=(
-            errors.InvalidRequest,
-            errors.MalformedJson,
-            errors.PayloadTooLarge,
-            errors.UnsupportedMediaType,
+            *BODY_ERRORS,
             errors.UnknownItem,
             errors.OriginNotAllowed,
             errors.InvalidPrice,
@@ -73,9 +70,7 @@ ROUTE = Route(
             errors.UnknownRail,
             errors.AddressesExhausted,
             errors.IdempotencyConflict,
-            errors.StorageBusy,
             errors.StorageFull,
-            errors.StorageUnavailable,
         ),
     ),
     create_invoice,

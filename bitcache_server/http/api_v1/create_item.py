@@ -11,7 +11,7 @@ from bitcache_server.http.auth import require_site
 from bitcache_server.http.body import Body, Text, idempotency_key, read_json
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import Route
+from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.items import NewItem, add_item
 from bitcache_server.services.once import once
 from bitcache_server.services.views import ItemView, item_view
@@ -62,18 +62,13 @@ ROUTE = Route(
         security="site",
         idempotent=True,
         errors=(
-            errors.InvalidRequest,
-            errors.MalformedJson,
-            errors.PayloadTooLarge,
-            errors.UnsupportedMediaType,
+            *BODY_ERRORS,
             errors.InvalidPrice,
             errors.UnknownCurrency,
             errors.FileMissing,
             errors.FilePathRefused,
             errors.IdempotencyConflict,
-            errors.StorageBusy,
             errors.StorageFull,
-            errors.StorageUnavailable,
         ),
     ),
     create_item,

@@ -8,7 +8,7 @@ from bitcache_server.http.api_v1.claim_grant import ClaimGrant, GrantAnswer, gra
 from bitcache_server.http.body import read_json
 from bitcache_server.http.context import deps, page_origin, session
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import Route
+from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.collect import redeem_credit as redeem
 from bitcache_server.services.create_invoice import check_origin, get_invoice
 from bitcache_server.services.once import once
@@ -37,19 +37,14 @@ ROUTE = Route(
         request=ClaimGrant,
         response=GrantAnswer,
         errors=(
-            errors.InvalidRequest,
-            errors.MalformedJson,
-            errors.PayloadTooLarge,
-            errors.UnsupportedMediaType,
+            *BODY_ERRORS,
             errors.UnknownInvoice,
             errors.OriginNotAllowed,
             errors.VerifierMismatch,
             errors.NoCredit,
             errors.InvalidPrice,
             errors.RateUnavailable,
-            errors.StorageBusy,
             errors.StorageFull,
-            errors.StorageUnavailable,
         ),
     ),
     redeem_credit,

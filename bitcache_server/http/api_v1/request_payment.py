@@ -8,7 +8,7 @@ from bitcache_server.http.body import Body, Text, read_json
 from bitcache_server.http.context import deps, page_origin, session
 from bitcache_server.http.limits import INVOICES
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import Route
+from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.create_invoice import check_origin, get_invoice
 from bitcache_server.services.once import once
 from bitcache_server.services.request_payment import request_payment as request_over
@@ -45,10 +45,7 @@ ROUTE = Route(
         request=RequestPayment,
         response=InvoiceView,
         errors=(
-            errors.InvalidRequest,
-            errors.MalformedJson,
-            errors.PayloadTooLarge,
-            errors.UnsupportedMediaType,
+            *BODY_ERRORS,
             errors.UnknownInvoice,
             errors.OriginNotAllowed,
             errors.InvoiceClosed,
@@ -56,9 +53,7 @@ ROUTE = Route(
             errors.RailUnavailable,
             errors.UnknownRail,
             errors.AddressesExhausted,
-            errors.StorageBusy,
             errors.StorageFull,
-            errors.StorageUnavailable,
         ),
     ),
     request_payment,
