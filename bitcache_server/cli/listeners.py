@@ -1,6 +1,7 @@
 """The two listeners, each one Granian server: HTTP, and events for waiting readers."""
 
 import multiprocessing
+import resource
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,13 @@ from granian.log import LogLevels
 from bitcache_server.app import THREADS, create_app, create_events_app
 from bitcache_server.cli.parent import end_with_parent
 from bitcache_server.domain.errors import ConfigurationError
+from bitcache_server.http.events import MAX_READERS
 from bitcache_server.settings import Settings
 
 #: Time for requests that are under way; events end at once and are taken up again.
 KILL_AFTER_S = 5
+#: For readers who are told to poll instead, and for the database.
+SPARE_CONNECTIONS = 200
 #: The names that Granian's configuration gives its handlers.
 _HANDLERS = ("console", "access")
 
@@ -68,6 +72,8 @@ def run_listener(listener: Listener, workers: int) -> None:
         interface=Interfaces.WSGI if is_http else Interfaces.ASGI,
         workers=workers if is_http else 1,
         blocking_threads=THREADS if is_http else 1,
+        # Waiting readers stay; by default Granian would let only a thousand in.
+        backpressure=None if is_http else MAX_READERS + SPARE_CONNECTIONS,
         # URLs may hold tokens, so none is written down.
         log_access=False,
         # Its warnings are advice about the settings just above.
@@ -87,7 +93,17 @@ def _load_http() -> Any:
 
 def _load_events() -> Any:
     _end_with_server()
+    _allow_many_connections()
     return create_events_app()
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files, one for each reader, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_READERS + SPARE_CONNECTIONS
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _end_with_server() -> None:

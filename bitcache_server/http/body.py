@@ -5,7 +5,12 @@ from typing import Annotated, TypeVar
 from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bitcache_server.domain.errors import BitcacheError, InvalidRequest, UnsupportedMediaType
+from bitcache_server.domain.errors import (
+    BitcacheError,
+    InvalidRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
 from bitcache_server.services.texts import check_text
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,10 +45,18 @@ class PageQuery(BaseModel):
 
 
 def read_json(model: type[M]) -> M:
-    """Return the checked body; raise UnsupportedMediaType, or pydantic's ValidationError."""
+    """Return the checked body; raise UnsupportedMediaType or pydantic's ValidationError.
+
+    A body that is too long raises PayloadTooLarge, or Werkzeug's error of the same status.
+    """
     if request.mimetype != "application/json":
         raise UnsupportedMediaType()
-    return model.model_validate_json(request.get_data(cache=False))
+    data = request.get_data(cache=False)
+    limit = request.max_content_length
+    if request.content_length is None and limit is not None and len(data) >= limit:
+        # A body in chunks says no length; Werkzeug cuts it off without a word.
+        raise PayloadTooLarge()
+    return model.model_validate_json(data)
 
 
 def read_query(model: type[M]) -> M:

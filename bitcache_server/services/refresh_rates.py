@@ -1,6 +1,6 @@
 """Fetch rates in the background and keep the last good ones."""
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.money import SAT
@@ -20,7 +20,9 @@ def refresh_rates(deps: Deps, session: Session) -> dict[str, str]:
     A currency whose sources are silent keeps its last good rate and the rate's age.
     """
     currencies = {ALWAYS, *session.scalars(select(Item.price_currency).distinct())} - {SAT}
-    session.rollback()
+    # A rate that no item needs any more would only grow old and look like a fault.
+    with write_transaction(session):
+        session.execute(delete(StoredRate).where(StoredRate.currency.not_in(currencies)))
     silent = {}
     for currency in sorted(currencies):
         result = fetch_median(deps.rate_sources, currency, deps.clock)

@@ -46,8 +46,10 @@ def test_only_who_created_the_invoice_can_collect_it(world: World) -> None:
     world.pay(mine)
     world.pay(other)
     for verifier in (
-        other.verifier, "v" * 43, mine.verifier[:-1], mine.verifier + "A", mine.verifier.swapcase(), "", "x",
-        mine.id, world.secret, "é" * 43, mine.verifier + "\n", " " + mine.verifier, "x" * 5_000, "%00" * 20,
+        other.verifier, "v" * 43, mine.verifier[:-1], mine.verifier + "A",
+        mine.verifier.swapcase(), "", "x",
+        mine.id, world.secret, "é" * 43, mine.verifier + "\n", " " + mine.verifier, "x" * 5_000,
+        "%00" * 20,
     ):  # fmt: skip
         assert_refused(world, claim(world, mine.id, verifier), 403, "verifier_mismatch")
     assert_refused(world, claim(world, "in_x", mine.verifier), 404, "unknown_invoice")

@@ -29,7 +29,13 @@ def test_who_gets_none(world: World) -> None:
     claimed = world.claim(purchase).get_json()
     path = f"/v1/files/{world.file_id}/link"
     assert_refused(world, call(world, "POST", path), 401, "grant_missing")
-    for token in (claimed["grant"], claimed["receipt"], purchase.id, purchase.verifier, world.secret):
+    for token in (
+        claimed["grant"],
+        claimed["receipt"],
+        purchase.id,
+        purchase.verifier,
+        world.secret,
+    ):
         assert_refused(world, call(world, "POST", path, token), 403, "grant_invalid")
     answer = call(world, "POST", f"/v1/files/{world.article_id}/link", claimed["grant"])
     assert_refused(world, answer, 409, "wrong_kind")
@@ -38,7 +44,13 @@ def test_who_gets_none(world: World) -> None:
 
 
 def test_it_ends_with_the_purchase(world: World) -> None:
-    body = {"title": "A", "price": 7_000, "currency": "SAT", "file_path": "song.ogg", "access_hours": 1}
+    body = {
+        "title": "A",
+        "price": 7_000,
+        "currency": "SAT",
+        "file_path": "song.ogg",
+        "access_hours": 1,
+    }
     item_id = call(world, "POST", "/v1/items", world.secret, json=body).get_json()["id"]
     world.session.rollback()
     purchase = world.buy(item_id)

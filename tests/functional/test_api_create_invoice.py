@@ -43,18 +43,28 @@ def test_an_invoice(world: World) -> None:
 
 def test_the_price_is_fixed_now(sqlite_world: World) -> None:
     invoice = create(sqlite_world).get_json()
-    body = {"title": "Song", "price": 9_000, "currency": "SAT", "content_html": "x", "external_id": "a"}
+    body = {
+        "title": "Song",
+        "price": 9_000,
+        "currency": "SAT",
+        "content_html": "x",
+        "external_id": "a",
+    }
     item = call(sqlite_world, "POST", "/v1/items", sqlite_world.secret, json=body).get_json()
     first = create(sqlite_world, item=item["id"]).get_json()
     call(sqlite_world, "POST", "/v1/items", sqlite_world.secret, json={**body, "price": 1_500})
     assert create(sqlite_world, item=item["id"]).get_json()["amount_msat"] == 1_500_000
-    assert call(sqlite_world, "GET", f"/v1/invoices/{first['id']}").get_json()["amount_msat"] == 9_000_000
+    assert (
+        call(sqlite_world, "GET", f"/v1/invoices/{first['id']}").get_json()["amount_msat"]
+        == 9_000_000
+    )
     assert invoice["price"]["rate"]["price_per_btc"] == "1000"
 
 
 def test_challenges(sqlite_world: World) -> None:
     for challenge in (
-        "", "A" * 42, "A" * 44, "A" * 43 + "=", "A" * 42 + "B", "A" * 42 + "+", " " + "A" * 42, "☃" * 43,
+        "", "A" * 42, "A" * 44, "A" * 43 + "=", "A" * 42 + "B", "A" * 42 + "+", " " + "A" * 42,
+        "☃" * 43,
         "v" * 43, CHALLENGE + "\n", CHALLENGE[:-1] + "/", "0" * 64,
     ):  # fmt: skip
         answer = create(sqlite_world, challenge=challenge)
@@ -103,7 +113,11 @@ def test_the_same_key(world: World) -> None:
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.data == first.data
     other = sha256_challenge("w" * 43)
-    for changes in ({}, {"rail": "fake", "challenge": other}, {"item": world.file_id, "rail": "fake"}):
+    for changes in (
+        {},
+        {"rail": "fake", "challenge": other},
+        {"item": world.file_id, "rail": "fake"},
+    ):
         assert_refused(world, create(world, key="k1", **changes), 409, "idempotency_conflict")
     assert count(world) == before + 1
 
@@ -114,7 +128,9 @@ def test_the_same_key_at_the_same_time(world: World) -> None:
     assert [answer.status_code for answer in answers] == [201] * 6
     assert len({answer.data for answer in answers}) == 1
     assert count(world) == before + 1
-    mixed = at_once(6, lambda n: create(world, key="k2", rail="fake" if n % 2 else None).status_code)
+    mixed = at_once(
+        6, lambda n: create(world, key="k2", rail="fake" if n % 2 else None).status_code
+    )
     assert sorted(mixed) == [201, 201, 201, 409, 409, 409]
     assert count(world) == before + 2
 

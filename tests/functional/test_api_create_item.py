@@ -1,6 +1,7 @@
 """POST /v1/items"""
 
 import html
+import math
 import os
 from typing import Any
 
@@ -12,8 +13,10 @@ from tests.support.world import ORIGIN, World
 
 NAMES = (
     "Ünïcödé ☃ 日本語 العربية", "👩‍👩‍👧 🏳️‍🌈", "e\u0301 is not \u00e9", "\u202eright to left\u202c",
-    '"quotes" \'and\' `more`', "<script>alert(1)</script>", "</title><b>", "{{ 7*7 }} ${x} %s %(a)s",
-    "a\u2028b\u2029c", "zero\u200bwidth", "'; DROP TABLE items; --", "\\ backslash \\u0041", "\U0010ffff",
+    '"quotes" \'and\' `more`', "<script>alert(1)</script>", "</title><b>",
+    "{{ 7*7 }} ${x} %s %(a)s",
+    "a\u2028b\u2029c", "zero\u200bwidth", "'; DROP TABLE items; --", "\\ backslash \\u0041",
+    "\U0010ffff",
 )  # fmt: skip
 
 
@@ -62,7 +65,9 @@ def test_hosted_pages_escape_names(sqlite_world: World) -> None:
         item = create(sqlite_world, title=name, teaser=name).get_json()
         page = call(sqlite_world, "GET", f"/pay/{item['id']}")
         assert page.status_code == 200
-        assert html.escape(name, quote=False) in page.text.replace("&#34;", '"').replace("&#39;", "'")
+        assert html.escape(name, quote=False) in page.text.replace("&#34;", '"').replace(
+            "&#39;", "'"
+        )
         assert "<script" not in page.text
 
 
@@ -72,7 +77,9 @@ def test_texts_that_cannot_be_kept(sqlite_world: World) -> None:
         for name in ("title", "teaser", "external_id", "content_html")
         for text in ("null\x00byte", "\x00")
     ]
-    wrong += [{"title": text} for text in ("", "  ", "\u3000", "two\nlines", "\x7f", "\x1b[2J", "a" * 301)]
+    wrong += [
+        {"title": text} for text in ("", "  ", "\u3000", "two\nlines", "\x7f", "\x1b[2J", "a" * 301)
+    ]
     wrong += [{"external_id": text} for text in ("", " ", "a\tb", "a" * 201)]
     wrong += [{"content_html": text} for text in ("", " \n", "a" * 500_001)]
     wrong += [{"teaser": "a" * 2_001}]
@@ -97,8 +104,10 @@ def test_prices(world: World) -> None:
         assert answer.status_code == 201, (price, currency)
         assert answer.get_json()["price"]["amount_msat"] == amount_msat
     wrong = [
-        "-1", "0", "0.00", "-0.05", "NaN", "nan", "Infinity", "-inf", "1e3", "1E-2", "0x10", "1_000", "1,5",
-        "1.000,00", " 1", "1 ", "+1", ".5", "5.", "", "0.001", "1/2", "٣", "1²", "½", "00.05", "9" * 400,
+        "-1", "0", "0.00", "-0.05", "NaN", "nan", "Infinity", "-inf", "1e3", "1E-2", "0x10",
+        "1_000", "1,5",
+        "1.000,00", " 1", "1 ", "+1", ".5", "5.", "", "0.001", "1/2", "٣", "1²", "½", "00.05",
+        "9" * 400,
         str(MAX_FIAT_MAJOR * 10), "10000.01", 0, -1, 10**15, 10**100, "$1", "1 USD", "1\n", "true",
     ]  # fmt: skip
     for price in wrong:
@@ -109,7 +118,8 @@ def test_prices(world: World) -> None:
 
 
 def test_prices_that_json_turns_into_something_else(sqlite_world: World) -> None:
-    for price in (0.05, 1.0, True, False, None, [], {}, float("nan"), float("inf"), -float("inf")):
+    odd: tuple[Any, ...] = (0.05, 1.0, True, False, None, [], {}, math.nan, math.inf, -math.inf)
+    for price in odd:
         assert_refused(sqlite_world, create(sqlite_world, price=price), 422, "invalid_request")
     for text in ("1e2", "1E5", "1.0", "-0.0", "1e999"):
         data = f'{{"title":"A","price":{text},"currency":"USD","content_html":"x"}}'
@@ -138,10 +148,16 @@ def test_files(sqlite_world: World) -> None:
     os.mkfifo(files / "pipe")
     item = create(world, content_html=..., file_path="folder/größe ☃.pdf").get_json()
     assert (item["kind"], item["policy"]) == ("file", {"type": "forever", "hours": None})
-    assert item["file"] == {"name": "größe ☃.pdf", "size_bytes": 5, "content_type": "application/pdf"}
+    assert item["file"] == {
+        "name": "größe ☃.pdf",
+        "size_bytes": 5,
+        "content_type": "application/pdf",
+    }
     refused = (
-        "../outside.txt", "folder/../../outside.txt", "/etc/passwd", "way-out/outside.txt", ".hidden", ".", "..",
-        "", "folder//x", "folder/", "folder", "pipe", "folder\\x", "a" * 2_000, "song.ogg\n", "~/x", "./song.ogg",
+        "../outside.txt", "folder/../../outside.txt", "/etc/passwd", "way-out/outside.txt",
+        ".hidden", ".", "..",
+        "", "folder//x", "folder/", "folder", "pipe", "folder\\x", "a" * 2_000, "song.ogg\n",
+        "~/x", "./song.ogg",
     )  # fmt: skip
     for path in refused:
         answer = create(world, content_html=..., file_path=path)
@@ -182,7 +198,8 @@ def test_the_secret(sqlite_world: World) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     _, site, secret = world.secret.split("_", 2)[0], world.site_id[3:], world.secret
     for value in (
-        "x", secret[:-1], secret + "x", secret.swapcase(), f"bcsk_{site}_{'A' * 43}", "bcsk__", "x" * 50_000,
+        "x", secret[:-1], secret + "x", secret.swapcase(), f"bcsk_{site}_{'A' * 43}", "bcsk__",
+        "x" * 50_000,
         f"bcsk_{'A' * 22}_{secret[-43:]}", secret.replace("_", "-"), "☃".encode().decode("latin-1"),
         world.site_id, f"{secret} {secret}",
     ):  # fmt: skip

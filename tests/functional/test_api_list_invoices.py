@@ -1,6 +1,7 @@
 """GET /v1/invoices"""
 
 import base64
+from typing import Any
 
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.merchants import add_site
@@ -45,7 +46,7 @@ def test_a_site_sees_its_own_invoices(sqlite_world: World) -> None:
     with write_transaction(world.session):
         other = add_site(world.deps, world.session, world.merchant_id, "B", ["https://b.example"])
         secret = other.secret
-    empty = {"invoices": [], "next_cursor": None}
+    empty: dict[str, Any] = {"invoices": [], "next_cursor": None}
     assert call(world, "GET", "/v1/invoices", secret).get_json() == empty
     cursor = base64.urlsafe_b64encode(f"{2**40}:{mine.id}".encode()).decode().rstrip("=")
     assert call(world, "GET", f"/v1/invoices?cursor={cursor}", secret).get_json() == empty

@@ -2,9 +2,10 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
-from pytest import MonkeyPatch
+import pytest
 
 from bitcache_server.http.api_v1 import read_grant
 from bitcache_server.models.session import write_transaction
@@ -16,7 +17,13 @@ from tests.support.world import ORIGIN, World
 
 def bought(world: World, hours: int | None = None) -> tuple[str, dict[str, Any]]:
     """Buy an article; return its id and what the claim answered."""
-    body = {"title": "A", "price": 2_000, "currency": "SAT", "content_html": "x", "access_hours": hours}
+    body = {
+        "title": "A",
+        "price": 2_000,
+        "currency": "SAT",
+        "content_html": "x",
+        "access_hours": hours,
+    }
     item_id = call(world, "POST", "/v1/items", world.secret, json=body).get_json()["id"]
     world.session.rollback()
     purchase = world.buy(item_id)
@@ -45,7 +52,9 @@ def test_what_a_grant_says(world: World) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_both_ways_give_the_same_answer(sqlite_world: World, monkeypatch: MonkeyPatch) -> None:
+def test_both_ways_give_the_same_answer(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, claimed = bought(sqlite_world)
     slow = call(sqlite_world, "GET", "/v1/grant", claimed["grant"], headers={"Origin": ORIGIN})
     assert slow.headers["Access-Control-Allow-Origin"] == ORIGIN
@@ -70,6 +79,14 @@ def test_a_grant_ends_to_the_second(sqlite_world: World) -> None:
     assert_refused(sqlite_world, answer, 403, "grant_expired")
 
 
+def test_good_grants_are_counted_too(start_world: Callable[..., World]) -> None:
+    world = start_world(limit_reads_per_address="9/day")
+    _, claimed = bought(world)
+    found = [call(world, "GET", "/v1/grant", claimed["grant"]) for _ in range(9)]
+    assert found[0].status_code == 200
+    assert_refused(world, found[-1], 429, "rate_limited")
+
+
 def test_tokens_that_are_no_grants(world: World) -> None:
     _, claimed = bought(world)
     grant = claimed["grant"]
@@ -78,10 +95,14 @@ def test_tokens_that_are_no_grants(world: World) -> None:
     dearer = base64.urlsafe_b64encode(json.dumps({**claims, "p": 1}).encode()).decode().rstrip("=")
     odd_site = base64.urlsafe_b64encode(json.dumps({**claims, "s": "\x00"}).encode()).decode()
     for token in (
-        "x", "a.b.c", claimed["receipt"], world.secret, claims["h"], grant[:-1], grant + "A", f"{grant}.x",
-        f"{dearer}.{time}.{signature}", f"{payload}.b{time[1:]}.{signature}", f".{time}.{signature}",
-        f"{payload}.{time}.{signature[::-1]}", f"{odd_site.rstrip('=')}.{time}.{signature}", "x" * 4_097,
-        f"{payload}=.{time}.{signature}", grant.replace(".", ":"), "." * 5_000, "é", f"{grant} {grant}",
+        "x", "a.b.c", claimed["receipt"], world.secret, claims["h"], grant[:-1], grant + "A",
+        f"{grant}.x",
+        f"{dearer}.{time}.{signature}", f"{payload}.b{time[1:]}.{signature}",
+        f".{time}.{signature}",
+        f"{payload}.{time}.{signature[::-1]}", f"{odd_site.rstrip('=')}.{time}.{signature}",
+        "x" * 4_097,
+        f"{payload}=.{time}.{signature}", grant.replace(".", ":"), "." * 5_000, "é",
+        f"{grant} {grant}",
     ):  # fmt: skip
         answer = call(world, "GET", "/v1/grant", token)
         assert_refused(world, answer, 403, "grant_invalid")

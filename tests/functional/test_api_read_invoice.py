@@ -47,7 +47,13 @@ def test_it_opens_nothing(world: World) -> None:
     address = view["requests"][0]["address"]
     assert purchase.verifier not in call(world, "GET", f"/v1/invoices/{purchase.id}").text
     assert not {"challenge", "grant", "verifier"} & set(view)
-    for public in (purchase.id, address, reference, world.article_id, world.stored(purchase).challenge):
+    for public in (
+        purchase.id,
+        address,
+        reference,
+        world.article_id,
+        world.stored(purchase).challenge,
+    ):
         answer = call(world, "GET", f"/v1/content/{world.article_id}", public)
         assert_refused(world, answer, 403, "grant_invalid")
         answer = call(world, "POST", f"/v1/invoices/{purchase.id}/claim", json={"verifier": public})

@@ -42,7 +42,9 @@ def test_money_that_came_late_buys_the_item(world: World) -> None:
     assert article["html"] == LOCKED
     assert world.read(purchase)["credit_msat"] == 0
     # From now on a claim finds it, too: on another device, with the receipt code.
-    claimed = call(world, "POST", f"/v1/invoices/{purchase.id}/claim", json={"verifier": purchase.verifier})
+    claimed = call(
+        world, "POST", f"/v1/invoices/{purchase.id}/claim", json={"verifier": purchase.verifier}
+    )
     assert claimed.get_json() == answer.get_json()
     world.assert_books_balance()
 

@@ -11,7 +11,8 @@ OTHER = "https://other.example"
 CHALLENGE = sha256_challenge("v" * 43)
 STRANGERS = (
     "null", "https://evil.example", "https://blog.example.evil", "https://blog.example:444",
-    "http://blog.example", "https://sub.blog.example", "https://blog.example/", "*", "", "x" * 9_000,
+    "http://blog.example", "https://sub.blog.example", "https://blog.example/", "*", "",
+    "x" * 9_000,
     "https://BLOG.example", "https://blog.example, https://evil.example", "https://bl\xf6g.example",
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pytest import MonkeyPatch
+import pytest
 from werkzeug.test import TestResponse
 
 from bitcache_server.storage.local import LocalFiles
@@ -100,7 +100,13 @@ def test_headers_keep_a_file_from_running_here(sqlite_world: World) -> None:
 
 def test_names_that_need_quoting(sqlite_world: World) -> None:
     world = sqlite_world
-    for name in ('say "hi"; x=1.txt', "größe ☃ 日本.txt", "100% %2e%2e.txt", "a b+c&d?e#f.txt", "'.txt"):
+    for name in (
+        'say "hi"; x=1.txt',
+        "größe ☃ 日本.txt",
+        "100% %2e%2e.txt",
+        "a b+c&d?e#f.txt",
+        "'.txt",
+    ):
         path, _ = link_of(world, add_file(world, name, b"text"))
         answer = fetch(world, path)
         assert answer.data == b"text", name
@@ -157,7 +163,7 @@ def test_a_link_ends_with_the_purchase(world: World) -> None:
     assert_problem(fetch(world, path), 403, "grant_revoked")
 
 
-def test_a_file_that_vanished(sqlite_world: World, monkeypatch: MonkeyPatch) -> None:
+def test_a_file_that_vanished(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = sqlite_world
     path, grant = link_of(world, world.file_id)
     file = world.deps.settings.files_dir / "song.ogg"

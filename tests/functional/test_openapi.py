@@ -73,7 +73,9 @@ def test_every_error_has_one_meaning(document: dict[str, Any]) -> None:
     assert {code: found for code, found in statuses.items() if len(found) > 1} == {}
     problem = document["components"]["schemas"]["Problem"]
     assert set(problem["properties"]["code"]["enum"]) == set(statuses)
-    assert {"rate_limited", "storage_busy", "internal_error", "idempotency_conflict"} <= set(statuses)
+    assert {"rate_limited", "storage_busy", "internal_error", "idempotency_conflict"} <= set(
+        statuses
+    )
 
 
 def test_errors_have_a_status_or_are_our_own_fault() -> None:

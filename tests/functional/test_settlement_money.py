@@ -69,9 +69,7 @@ def test_whole_sats_leave_a_rounding(
 
 
 @pytest.mark.parametrize(("ppm", "commission_msat"), [(0, 0), (1_000_000, PRICE_MSAT), (3, 15)])
-def test_any_commission(
-    tmp_path: Path, database_url: str, ppm: int, commission_msat: int
-) -> None:
+def test_any_commission(tmp_path: Path, database_url: str, ppm: int, commission_msat: int) -> None:
     with opened_world(tmp_path, database_url, commission_ppm=ppm) as shop:
         purchase = shop.buy()
         shop.pay(purchase)

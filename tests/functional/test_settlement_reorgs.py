@@ -51,9 +51,7 @@ def _open(shop: World, purchase: Purchase, grant: str) -> tuple[int, str]:
 
 
 def _revision(shop: World, purchase: Purchase) -> int:
-    query = select(Grant.revision).where(
-        Grant.owner_id == purchase.id, Grant.revoked_at.is_(None)
-    )
+    query = select(Grant.revision).where(Grant.owner_id == purchase.id, Grant.revoked_at.is_(None))
     [revision] = shop.session.scalars(query)
     shop.session.rollback()
     return revision

@@ -28,7 +28,6 @@ from tests.support.world import Purchase, World
 
 #: Opens on sight, and after one block.
 PRICES_SAT = (4_000, 20_000)
-EXAMPLES = 40
 STEPS = 50
 #: More than this many blocks never fall to a reorganisation at once.
 MAX_DEPTH = 3
@@ -198,12 +197,12 @@ class Shop(RuleBasedStateMachine):
         assert held(world, chart.unconfirmed("fake")) == 0
 
 
-def _run(databases: Databases, *, revoke: bool) -> None:
+def _run(databases: Databases, *, revoke: bool, examples: int) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis left it untyped
         lambda: Shop(databases, revoke=revoke),
         settings=settings(
             settings.get_profile(settings.get_current_profile_name()),
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),
@@ -211,8 +210,8 @@ def _run(databases: Databases, *, revoke: bool) -> None:
 
 
 def test_nothing_is_lost_when_grants_are_revoked(databases: Databases) -> None:
-    _run(databases, revoke=True)
+    _run(databases, revoke=True, examples=20)
 
 
 def test_nothing_is_lost_when_grants_stay(databases: Databases) -> None:
-    _run(databases, revoke=False)
+    _run(databases, revoke=False, examples=8)

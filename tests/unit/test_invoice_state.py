@@ -221,7 +221,9 @@ def test_the_order_of_payments_means_nothing(payments: list[PaymentFact], amount
 
 
 @given(st.lists(FACTS, max_size=4), st.integers(1, 10_000_000))
-def test_time_alone_only_closes_what_was_open(payments: list[PaymentFact], amount_msat: int) -> None:
+def test_time_alone_only_closes_what_was_open(
+    payments: list[PaymentFact], amount_msat: int
+) -> None:
     before = assess(amount_msat, EXPIRES_AT, payments, EXPIRES_AT)
     after = assess(amount_msat, EXPIRES_AT, payments, AFTER)
     if before.state is InvoiceState.OPEN:
