@@ -29,13 +29,16 @@ def run() -> None:
         BackgroundServer(create_wallet(node, USD_PER_BTC), port),
     ):
         node.fund_wallet()
-        print(f"""A private chain is running. No real money moves.
+        print(
+            f"""A private chain is running. No real money moves.
 
   The node         {node.rpc_url}
   A phone wallet   http://127.0.0.1:{port}
   A descriptor     {merchant_descriptor()}
 
-A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""", flush=True)
+A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""",
+            flush=True,
+        )
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(BLOCK_EVERY_S)

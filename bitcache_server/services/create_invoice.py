@@ -39,6 +39,9 @@ def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice
     check_challenge_format(order.challenge)
     item, merchant = get_offer(session, order.item_id)
     check_origin(deps, session, item.site_id, order.origin)
+    if item.file_path is not None:
+        # Nobody pays for a file that is not there.
+        deps.files.describe(item.file_path)
     invoice = _new_invoice(deps, session, item, merchant, order.challenge)
     if order.rail is not None:
         check_rail(deps, session, merchant, order.rail, invoice.amount_msat)

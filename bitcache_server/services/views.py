@@ -134,6 +134,9 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
     site = session.get_one(Site, item.site_id)
     merchant = session.get_one(Merchant, site.merchant_id)
     priced = quote(deps, session, item.price_currency, item.price_amount)
+    file = _file(deps, item)
+    vanished = item.file_path is not None and file is None
+    rails = () if vanished else rails_for(deps, session, merchant, priced.amount_msat)
     return ItemView(
         id=item.id,
         kind=item.kind,
@@ -145,8 +148,8 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
         policy=PolicyView(
             type="hours" if item.access_hours else "forever", hours=item.access_hours
         ),
-        file=_file(deps, item),
-        rails=list(rails_for(deps, session, merchant, priced.amount_msat)),
+        file=file,
+        rails=list(rails),
         checkout_url=f"{deps.settings.public_url}/pay/{item.id}",
     )
 

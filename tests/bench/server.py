@@ -58,7 +58,9 @@ def requests_per_second(url: str, seconds: float, script: str = "") -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "wrk.lua")
         path.write_text(script)
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(path), url]
+        duration = f"-d{seconds:.0f}s"
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", duration, "--timeout", "10s"]
+        command += ["-s", str(path), url]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         raise RuntimeError(output)

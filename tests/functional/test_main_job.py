@@ -44,3 +44,11 @@ def test_file_downloads_with_ranges(world: World) -> None:
         assert "attachment" in part.headers["Content-Disposition"]
     world.clock.pass_time(3600)
     assert world.client.get(path).get_json()["code"] == "link_expired"
+
+
+def test_nobody_pays_for_a_file_that_vanished(world: World) -> None:
+    (world.deps.settings.files_dir / "song.ogg").unlink()
+    assert world.get(f"/v1/items/{world.file_id}").get_json()["rails"] == []
+    body = {"item": world.file_id, "challenge": sha256_challenge("v" * 43), "rail": "fake"}
+    refused = world.post("/v1/invoices", body)
+    assert (refused.status_code, refused.get_json()["code"]) == (404, "file_missing")

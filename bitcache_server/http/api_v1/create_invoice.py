@@ -64,6 +64,8 @@ ROUTE = Route(
             errors.UnknownItem,
             errors.OriginNotAllowed,
             errors.InvalidPrice,
+            errors.FileMissing,
+            errors.FilePathRefused,
             errors.RateUnavailable,
             errors.AmountBelowFloor,
             errors.RailUnavailable,
