@@ -47,6 +47,7 @@ def _with_tables(deps: Deps, session: Session) -> Iterator[Finding]:
     yield from guarded("files", lambda: diagnose_shop.check_files(deps, session))
     yield from guarded("wallets", lambda: diagnose_shop.check_wallets(deps, session))
     yield from guarded("sites", lambda: diagnose_shop.check_sites(session))
+    yield from guarded("prices", lambda: diagnose_shop.check_prices(deps, session))
     yield from guarded("jobs", lambda: diagnose_shop.check_jobs(deps, session))
     # No transaction stays open while the network is asked.
     session.rollback()

@@ -1,6 +1,5 @@
 """The doctor's look at this machine: secrets, database, disk, addresses, limits."""
 
-import ipaddress
 import os
 import shutil
 import stat
@@ -21,6 +20,7 @@ from bitcache_server.models.session import (
 from bitcache_server.services.database import database_state, parse_url, sqlite_path
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.findings import Finding, fine, problem, warning
+from bitcache_server.services.origins import is_local
 from bitcache_server.settings.sources import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG_FILE,
@@ -147,14 +147,6 @@ def check_addresses(deps: Deps) -> Iterator[Finding]:
         )
     elif public.scheme == "https" or not is_local(host):
         yield fine("addresses", f"{deps.settings.public_url}, events {deps.settings.events_url}")
-
-
-def is_local(host: str) -> bool:
-    """Return whether a host name means the reader's own machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def check_limits(deps: Deps) -> Iterator[Finding]:

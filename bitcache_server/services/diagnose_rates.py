@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -61,26 +61,33 @@ class _Said:
 
 def check_rates(deps: Deps, session: Session | None) -> Iterator[Finding]:
     """Ask every source once for each currency in use, and look at the clock."""
-    currencies = _currencies(session)
+    used = _currencies(session)
+    needed = used - {SAT}
+    # In sats nothing needs a rate; the sources are then asked for the time alone.
+    only_sat = bool(used) and not needed
+    currencies = sorted(needed or {ALWAYS})
     clocks: list[int] = []
     for currency in currencies:
         answers = _ask_all(deps, currency)
         clocks += [a.ahead_s for a in answers if a.ahead_s is not None]
-        for answer in answers:
-            yield _of_source(answer, currency)
-        yield _of_median(deps, answers, currency)
-    if session is not None:
-        yield from _stored(deps, session, currencies)
+        if not only_sat:
+            yield from (_of_source(answer, currency) for answer in answers)
+            yield _of_median(deps, answers, currency, needed)
+    if only_sat:
+        yield fine("rates", "All prices are in sats, so none is needed.")
+    elif session is not None:
+        yield from _stored(deps, session, currencies, needed)
     if any(isinstance(source, HttpRateSource) for source in deps.rate_sources):
         yield _of_clock(clocks)
 
 
-def _currencies(session: Session | None) -> list[str]:
+def _currencies(session: Session | None) -> set[str]:
+    """Return what items are priced in, SAT included; nothing where there are no items."""
     if session is None:
-        return [ALWAYS]
-    used = set(session.scalars(select(Item.price_currency).distinct())) - {SAT}
+        return set()
+    used = set(session.scalars(select(Item.price_currency).distinct()))
     session.rollback()
-    return sorted(used or {ALWAYS})
+    return used
 
 
 def _ask_all(deps: Deps, currency: str) -> list[_Answer]:
@@ -145,12 +152,14 @@ def _of_source(answer: _Answer, currency: str) -> Finding:
     )
 
 
-def _of_median(deps: Deps, answers: Sequence[_Answer], currency: str) -> Finding:
+def _of_median(
+    deps: Deps, answers: Sequence[_Answer], currency: str, needed: Collection[str]
+) -> Finding:
     result = fetch_median([_Said(answer) for answer in answers], currency, deps.clock)
     if result.rate is not None:
         price, count = result.rate.price_per_btc, len(result.rate.sources)
         return fine("rates", f"1 BTC = {price:f} {currency}, the median of {count}.")
-    return problem(
+    return _lacking(currency, needed)(
         "rates",
         "rate_unavailable",
         f"No source gives a usable rate for {currency}.",
@@ -159,7 +168,14 @@ def _of_median(deps: Deps, answers: Sequence[_Answer], currency: str) -> Finding
     )
 
 
-def _stored(deps: Deps, session: Session, currencies: Sequence[str]) -> Iterator[Finding]:
+def _lacking(currency: str, needed: Collection[str]) -> Callable[[str, str, str, str], Finding]:
+    """Return how bad a missing rate is: before the first item is priced, nobody waits for it."""
+    return problem if currency in needed else warning
+
+
+def _stored(
+    deps: Deps, session: Session, currencies: Sequence[str], needed: Collection[str]
+) -> Iterator[Finding]:
     """Look at the rates that are sold at now."""
     for currency in currencies:
         row = session.get(StoredRate, currency)
@@ -171,7 +187,7 @@ def _stored(deps: Deps, session: Session, currencies: Sequence[str]) -> Iterator
         found = f"1 BTC = {row.price_per_btc} {currency}, {age_s} s old, from {row.sources}."
         if age_s > deps.settings.rate_max_age_s:
             mend = "Start `bitcache jobs`; until then items in this currency cannot be sold."
-            yield problem("stored rate", "rates_old", found, mend)
+            yield _lacking(currency, needed)("stored rate", "rates_old", found, mend)
         else:
             yield fine("stored rate", found)
     session.rollback()

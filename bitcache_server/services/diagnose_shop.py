@@ -1,17 +1,20 @@
 """The doctor's look at what is sold: files, wallets, sites, and the jobs that watch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.domain.money import format_sat
 from bitcache_server.models.catalog import Item, Merchant, Site, SiteOrigin
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.diagnose_host import is_local
 from bitcache_server.services.findings import Finding, fine, problem, warning
+from bitcache_server.services.offers import floor_msat
+from bitcache_server.services.origins import is_local
+from bitcache_server.services.quotes import quote
 
 #: Examples in one sentence.
 _EXAMPLES = 3
@@ -50,12 +53,17 @@ def check_wallets(deps: Deps, session: Session) -> Iterator[Finding]:
     if "onchain" not in deps.rails:
         return
     own = deps.settings.onchain_descriptor
-    without = session.scalar(
-        select(func.count()).select_from(Merchant).where(Merchant.descriptor.is_(None))
-    )
-    if own:
-        deps.rail("onchain").check_account(own)
-    elif without:
+    rows = session.execute(
+        select(Merchant.id, Merchant.name, Merchant.descriptor).order_by(Merchant.id)
+    ).all()
+    theirs = [(f"{name} ({i})", wallet) for i, name, wallet in rows if wallet is not None]
+    wallets = [("onchain_descriptor", own)] if own else []
+    broken = list(_broken(deps, [*wallets, *theirs]))
+    yield from broken
+    if broken:
+        return
+    without = len(rows) - len(theirs)
+    if without and not own:
         yield problem(
             "wallets",
             "no_descriptor",
@@ -65,9 +73,54 @@ def check_wallets(deps: Deps, session: Session) -> Iterator[Finding]:
             "with --descriptor.",
         )
         return
-    total = session.scalar(select(func.count()).select_from(Merchant)) or 0
-    yield fine(
-        "wallets", f"{total} merchants, {total - (without or 0)} with a wallet of their own."
+    yield fine("wallets", f"{len(rows)} merchants, {len(theirs)} with a wallet of their own.")
+
+
+def _broken(deps: Deps, wallets: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Yield a problem for each way in which descriptors are wrong for the network."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for whose, descriptor in wallets:
+        try:
+            deps.rail("onchain").check_account(descriptor)
+        except BitcacheError as error:
+            wrong.setdefault((error.code, error.detail), []).append(whose)
+    for (code, detail), owners in wrong.items():
+        more = f" and {len(owners) - _EXAMPLES} more" if len(owners) > _EXAMPLES else ""
+        yield problem(
+            "wallets",
+            code,
+            f"{', '.join(owners[:_EXAMPLES])}{more}: {detail}",
+            f"Give a public descriptor or xpub for {deps.settings.network}, or correct `network`. "
+            "A merchant's wallet is given with `bitcache merchant add`.",
+        )
+
+
+def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
+    """Look for items that cost less than can be paid at the present fees."""
+    statuses = {name: session.get(RailStatus, name) for name in deps.rails}
+    rows = session.execute(
+        select(Item.id, Item.title, Item.price_currency, Item.price_amount).order_by(Item.id)
+    ).all()
+    if not rows or not statuses:
+        return
+    floor = min(floor_msat(deps, status) for status in statuses.values())
+    prices = {(row.price_currency, row.price_amount) for row in rows}
+    now_msat = {price: quote(deps, session, *price).amount_msat for price in prices}
+    low = []
+    for row in rows:
+        amount_msat = now_msat[row.price_currency, row.price_amount]
+        if amount_msat is not None and amount_msat < floor:
+            low.append(f"{row.title} ({row.id}) costs {format_sat(amount_msat)}")
+    if not low:
+        yield fine("prices", f"None is below {format_sat(floor)}, where on-chain payments start.")
+        return
+    yield problem(
+        "prices",
+        "below_floor",
+        f"On-chain payments start at {format_sat(floor)} at the present fees; {len(low)} of "
+        f"{len(rows)} items cost less: {'; '.join(low[:_EXAMPLES])}",
+        "Raise the price: `bitcache item price ITEM --price …`, or lower onchain_floor_sat and "
+        "onchain_floor_fee_vb.",
     )
 
 

@@ -1,14 +1,24 @@
 """Which rails an amount can be paid over, and how many confirmations it needs."""
 
+from dataclasses import dataclass
+
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import AmountBelowFloor, RailUnavailable
-from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat, msat_to_sat_ceil
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.services.deps import Deps
 
 ONCHAIN = "onchain"
+
+
+@dataclass(frozen=True)
+class Offers:
+    """The rails that take an amount, best first, and why each other one does not."""
+
+    rails: tuple[str, ...]
+    refusals: tuple[AmountBelowFloor | RailUnavailable, ...]
 
 
 def account_of(deps: Deps, merchant: Merchant) -> str | None:
@@ -36,14 +46,21 @@ def rails_for(
     """Return the names of the rails on offer for an amount, best first."""
     if amount_msat is None:
         return ()
-    offered = []
+    return offers_for(deps, session, merchant, amount_msat).rails
+
+
+def offers_for(deps: Deps, session: Session, merchant: Merchant, amount_msat: int) -> Offers:
+    """Return which rails take an amount, and the reasons of those that do not."""
+    offered: list[str] = []
+    refusals: list[AmountBelowFloor | RailUnavailable] = []
     for name in deps.rails:
         try:
             check_rail(deps, session, merchant, name, amount_msat)
-        except (RailUnavailable, AmountBelowFloor):
-            continue
-        offered.append(name)
-    return tuple(offered)
+        except (RailUnavailable, AmountBelowFloor) as refusal:
+            refusals.append(refusal)
+        else:
+            offered.append(name)
+    return Offers(tuple(offered), tuple(refusals))
 
 
 def check_rail(
@@ -58,13 +75,15 @@ def check_rail(
     if account_of(deps, merchant) is None:
         raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
     status = session.get(RailStatus, name)
-    if status is None or deps.clock() - status.ok_at > deps.settings.rail_stale_after_s:
-        raise RailUnavailable("The payment network has not been in reach lately. Try again later.")
     floor = floor_msat(deps, status)
+    # Asked first: no network that comes back makes the amount larger.
     if amount_msat < floor:
         raise AmountBelowFloor(
-            f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees."
+            f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees; "
+            f"this item costs {format_sat(amount_msat)}."
         )
+    if status is None or deps.clock() - status.ok_at > deps.settings.rail_stale_after_s:
+        raise RailUnavailable("The payment network has not been in reach lately. Try again later.")
 
 
 def confirmations_for(deps: Deps, amount_msat: int) -> int:

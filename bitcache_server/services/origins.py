@@ -1,5 +1,6 @@
 """Web origins (RFC 6454) as merchants write them."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -15,7 +16,27 @@ def normalise_origin(text: str) -> str:
     """Return ``scheme://host[:port]`` in lower case, without a default port.
 
     Raises InvalidOrigin for anything with a path, a wildcard or credentials: an
-    origin that is only nearly right would silently shut readers out.
+    origin that is only nearly right would silently shut readers out. The error
+    suggests the nearest origin.
+    """
+    origin, is_exact = _read(text)
+    if not is_exact:
+        raise InvalidOrigin(f"{text[:80]!r} is not an origin. Write {_suggestion(text, origin)}")
+    return origin
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host name means the reader's own machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _read(text: str) -> tuple[str, bool]:
+    """Return the origin of an address, and whether the text says nothing else.
+
+    The origin is empty where there is none. Raises InvalidOrigin for a broken host or port.
     """
     try:
         parts = urlsplit(text.strip())
@@ -23,13 +44,28 @@ def normalise_origin(text: str) -> str:
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
         raise InvalidOrigin(f"{text[:80]!r} is not an origin: {error}") from error
-    wrong = parts.username or parts.query or parts.fragment or parts.path not in ("", "/")
-    if parts.scheme not in DEFAULT_PORTS or not host or wrong or "*" in host:
-        raise InvalidOrigin(f"{text[:80]!r} is not an origin. Write https://www.example.org")
+    if parts.scheme not in DEFAULT_PORTS or not host or "*" in host:
+        return "", False
+    more = parts.username or parts.query or parts.fragment or parts.path not in ("", "/")
     if ":" in host:
         host = f"[{host}]"
     suffix = f":{port}" if port and port != DEFAULT_PORTS[parts.scheme] else ""
-    return f"{parts.scheme}://{host}{suffix}"
+    return f"{parts.scheme}://{host}{suffix}", not more
+
+
+def _suggestion(text: str, origin: str) -> str:
+    """Return what was probably meant; an example where that cannot be told."""
+    if origin:
+        return origin
+    text = text.strip()
+    if "://" not in text and "*" not in text:
+        try:
+            host = urlsplit(f"//{text}").hostname or ""
+            scheme = "http" if is_local(host) else "https"
+            origin, _ = _read(f"{scheme}://{text}")
+        except (InvalidOrigin, ValueError):
+            origin = ""
+    return origin or "https://www.example.org"
 
 
 def origins_of(session: Session, site_id: str) -> frozenset[str]:

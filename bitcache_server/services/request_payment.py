@@ -35,8 +35,9 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
     account = account_of(deps, merchant)
     if account is None:
         raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
-    book = _locked_book(session, rail_name, account)
-    index, request = _assign(deps, session, deps.rail(rail_name), book, invoice)
+    rail = deps.rail(rail_name)
+    book = _locked_book(session, rail_name, _normal_form(deps, rail, account))
+    index, request = _assign(deps, session, rail, book, invoice)
     row = RequestRow(
         invoice_id=invoice.id,
         rail=rail_name,
@@ -52,6 +53,14 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
     invoice.version += 1
     session.flush()
     return row
+
+
+def _normal_form(deps: Deps, rail: Rail, account: str) -> str:
+    """Return the account as the rail derives from it: the settings may hold a bare key."""
+    key = (rail.name, account)
+    if key not in deps.accounts:
+        deps.accounts[key] = rail.check_account(account)
+    return deps.accounts[key]
 
 
 def _locked_book(session: Session, rail_name: str, account: str) -> AddressBook:

@@ -19,18 +19,23 @@ MAX_DEPTH = 144
 
 
 def steps_from(
-    session: Session, rail: Rail, cursor: Cursor | None, match: Matcher
+    session: Session,
+    rail: Rail,
+    cursor: Cursor | None,
+    match: Matcher,
+    with_mempool: bool = True,
 ) -> Iterator[Step]:
     """Yield the rail's steps; where it does not know our tip, first undo ours to a common block.
 
     Raises NodeChainUnknown when there is none within a day of blocks. A node whose chain
     is shorter than ours is only behind, which the rail reports as NodeSyncing.
     """
-    steps = rail.watch(cursor, match)
+    steps = rail.watch(cursor, match, with_mempool)
     try:
         first = next(steps, None)
     except NodeChainUnknown:
-        yield from _past_common_block(_our_blocks(session, rail.name), rail, match)
+        ours = _our_blocks(session, rail.name)
+        yield from _past_common_block(ours, rail, match, with_mempool)
         return
     if first is not None:
         yield first
@@ -45,9 +50,11 @@ def _our_blocks(session: Session, rail: str) -> Sequence[ChainBlock]:
     return blocks
 
 
-def _past_common_block(blocks: Sequence[ChainBlock], rail: Rail, match: Matcher) -> Iterator[Step]:
+def _past_common_block(
+    blocks: Sequence[ChainBlock], rail: Rail, match: Matcher, with_mempool: bool
+) -> Iterator[Step]:
     for depth, block in enumerate(blocks):
-        steps = rail.watch(Cursor(block.height, block.hash), match)
+        steps = rail.watch(Cursor(block.height, block.hash), match, with_mempool)
         try:
             first = next(steps, None)
         except NodeChainUnknown:

@@ -53,7 +53,7 @@ def watch_rail(deps: Deps, session: Session, rail: Rail) -> WatchReport:
     Raises RailError; what was booked before the error stays booked.
     """
     blocks = observations = 0
-    cursor = _cursor(session, rail.name)
+    cursor = stored_cursor(session, rail.name)
     session.rollback()
     try:
         for step in steps_from(session, rail, cursor, lambda targets: _match(session, targets)):
@@ -74,7 +74,8 @@ def watch_rail(deps: Deps, session: Session, rail: Rail) -> WatchReport:
     return WatchReport(blocks, observations)
 
 
-def _cursor(session: Session, rail: str) -> Cursor | None:
+def stored_cursor(session: Session, rail: str) -> Cursor | None:
+    """Return the last block that was booked; None before the first pass."""
     query = select(ChainBlock).where(ChainBlock.rail == rail)
     tip = session.scalar(query.order_by(ChainBlock.height.desc()).limit(1))
     return Cursor(tip.height, tip.hash) if tip else None
@@ -112,7 +113,7 @@ def _apply(deps: Deps, session: Session, rail: str, step: Step) -> int:
 
 
 def _connect(deps: Deps, session: Session, rail: str, step: BlockConnected) -> int:
-    cursor = _cursor(session, rail)
+    cursor = stored_cursor(session, rail)
     if cursor is not None and cursor.hash != step.previous_hash:
         raise CursorMoved
     block = step.block
@@ -144,7 +145,7 @@ def _waiting_for_depth(session: Session, rail: str) -> set[str | None]:
 
 
 def _disconnect(deps: Deps, session: Session, rail: str, step: BlockDisconnected) -> int:
-    cursor = _cursor(session, rail)
+    cursor = stored_cursor(session, rail)
     if cursor is None or cursor.hash != step.hash:
         raise CursorMoved
     session.execute(
@@ -164,7 +165,7 @@ def _disconnect(deps: Deps, session: Session, rail: str, step: BlockDisconnected
 
 def _keep_a_cursor(session: Session, rail: str, step: BlockDisconnected) -> None:
     """Keep the ancestor as the cursor where the walk has left the blocks that we kept."""
-    if _cursor(session, rail) is None:
+    if stored_cursor(session, rail) is None:
         session.add(
             ChainBlock(rail=rail, height=step.height - 1, hash=step.previous_hash, previous_hash="")
         )

@@ -125,7 +125,7 @@ NodeRPC.prototype.sendRawTransaction = async function ([raw]) {
   } catch (err) {
     throw new RPCError(-22, 'TX decode failed. Make sure the tx has at least one input.');
   }
-  if (this.mempool.has(tx.hash('hex'))) return tx.txid();
+  if (this.mempool.hasEntry(tx.hash('hex'))) return tx.txid();
   if (await this.chain.hasCoins(tx)) throw new RPCError(-27, 'Transaction outputs already in utxo set');
   let missing;
   try {
@@ -243,7 +243,7 @@ async function testMempoolAccept([raws]) {
     const tx = TX.fromRaw(raw, 'hex');
     const verdict = { txid: tx.txid(), allowed: false };
     verdicts.push(verdict);
-    if (mempool.has(tx.hash('hex'))) {
+    if (mempool.hasEntry(tx.hash('hex'))) {
       verdict['reject-reason'] = 'txn-already-in-mempool';
       continue;
     }

@@ -16,6 +16,7 @@ from flask import render_template
 from markupsafe import Markup
 from playwright.sync_api import Browser, Page
 
+from bitcache_server.http.pages import BAD_CODE
 from tests.e2e.api_double import ARTICLE_HTML, ApiDouble
 from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall
 
@@ -224,6 +225,27 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
         "paid-elsewhere": invoice(lambda made: double.receive(made, PRICE_SAT)),
     }
     pages = {
+        "home": render_template("home.html", host="pay.example"),
+        "item-bought": render_template(
+            "checkout_item.html",
+            item=article,
+            action_url="/pay/x",
+            invoice=invoices["paid-elsewhere"],
+            bought=True,
+        ),
+        "item-asked": render_template(
+            "checkout_item.html", item=article, action_url="/pay/x", invoice=invoices["waiting"]
+        ),
+        "item-wrong-code": render_template(
+            "checkout_item.html", item=article, action_url="/pay/x", restore_error=BAD_CODE
+        ),
+        "invoice-ended": render_template(
+            "checkout_invoice.html",
+            item=article,
+            invoice=invoices["paid-elsewhere"],
+            action_url="/pay/x",
+            ended=True,
+        ),
         "item": render_template("checkout_item.html", item=article, action_url="/pay/x"),
         "item-file": render_template("checkout_item.html", item=file, action_url="/pay/x"),
         "item-not-payable": render_template(

@@ -21,8 +21,9 @@ def test_a_reader_pays_an_article_and_a_file_in_a_browser() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("  ok ")]
-    assert len(steps) == 8
+    assert len(steps) == 9
     assert "without a reload" in done.stdout
+    assert "without JavaScript" in done.stdout
     assert done.stderr == ""
 
 

@@ -224,8 +224,26 @@ def test_without_scripts_the_page_offers_the_checkout(opened: Opener, double: Ap
     expect(page.get_by_role("link", name="Read it")).to_be_hidden()
 
 
+def test_a_script_that_does_not_arrive_leaves_the_link(opened: Opener, double: ApiDouble) -> None:
+    fallback = (
+        f'<p slot="no-script"><a href="{double.backend.origin}/pay/{ARTICLE}">Read it</a></p>'
+    )
+    page = opened()
+    page.route("**/widget/element.js", lambda route: route.abort())
+    page.goto(double.page("a", element(inside=fallback)))
+    expect(page.get_by_role("link", name="Read it")).to_be_visible()
+    page.unroute_all()
+    page.reload()
+    expect_view(page, "offer")
+    expect(page.get_by_role("link", name="Read it")).to_be_hidden()
+
+
 CHECKOUT = (
+    "home",
     "item",
+    "item-bought",
+    "item-asked",
+    "item-wrong-code",
     "item-file",
     "item-not-payable",
     "invoice-waiting",
@@ -234,6 +252,7 @@ CHECKOUT = (
     "invoice-expired",
     "invoice-late-credit",
     "invoice-paid-elsewhere",
+    "invoice-ended",
     "content",
     "file",
     "error",

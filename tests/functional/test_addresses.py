@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -24,13 +25,13 @@ LIFETIME_S = 900
 QUARANTINE_S = 3_600
 GAP_LIMIT = 4
 #: Time passes in these tests without the jobs that ask the rail and the rate sources.
-PATIENCE = {"rail_stale_after_s": 10**8, "rate_max_age_s": 10**8}
+PATIENCE: dict[str, Any] = {"rail_stale_after_s": 10**8, "rate_max_age_s": 10**8}
 
 
 @pytest.fixture
 def shop(tmp_path: Path, database_url: str) -> Iterator[World]:
     """Return a world whose wallets look four addresses ahead."""
-    settings = {"gap_limit": GAP_LIMIT, "address_quarantine_s": QUARANTINE_S}
+    settings: dict[str, Any] = {"gap_limit": GAP_LIMIT, "address_quarantine_s": QUARANTINE_S}
     with opened_world(tmp_path, database_url, **settings, **PATIENCE) as world:
         yield world
         assert_nothing_lost(world)

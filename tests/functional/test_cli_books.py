@@ -1,5 +1,6 @@
 """Invoices and the ledger from the command line, on both engines."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from bitcache_server import wiring
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.operations import ChainBlock
-from bitcache_server.models.sales import Payment, RequestRow
+from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice
 from bitcache_server.services.deps import Deps
@@ -95,6 +96,32 @@ def test_a_paid_invoice_shows_payments_grants_and_entries(cli: Cli, paid: str) -
     plain = cli.run("invoice", "show", paid).stdout
     for text in ("paid overpaid", "aa:0", "7000 sat", "4950000", "for ever"):
         assert text in plain
+
+
+def test_money_that_bought_the_item_is_not_missing(
+    cli: Cli, session: Session, order: Callable[[], str]
+) -> None:
+    invoice_id = order()
+    assert "missing" in cli.run("invoice", "show", invoice_id).stdout
+    with write_transaction(session):
+        session.get_one(Invoice, invoice_id).redeemed_msat = 5_000_000
+    plain = cli.run("invoice", "show", invoice_id).stdout
+    assert re.search(r"^redeemed +5000 sat$", plain, re.M)
+    assert "missing" not in plain
+    assert cli.ask("invoice", "show", invoice_id)["redeemed_msat"] == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("required", "shown"), [(0, "1 confirmation "), (1, "1 confirmation "), (3, "1 of 3 conf")]
+)
+def test_confirmations_are_counted_up_to_what_is_needed(
+    cli: Cli, session: Session, paid: str, required: int, shown: str
+) -> None:
+    with write_transaction(session):
+        session.get_one(RequestRow, (paid, "onchain")).confirmations_required = required
+    plain = cli.run("invoice", "show", paid).stdout
+    assert shown in f"{plain} ".replace("\n", " \n")
+    assert "of 0" not in plain
 
 
 def test_nothing_that_opens_anything_is_shown(cli: Cli, paid: str, site_id: str) -> None:

@@ -1,6 +1,7 @@
 """Merchants, sites and items from the command line; what writes, on both engines."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from bitcache_server.models.operations import RailStatus
 from bitcache_server.services.merchants import authenticate_site
 from tests.support.cli import Cli, account_key, write_config
 from tests.support.databases import ENGINES, Databases, open_engine
@@ -107,6 +109,9 @@ def test_a_merchant_with_a_wallet_is_paid_directly(cli: Cli) -> None:
     assert added["settlement"] == "direct"
     assert added["balance_msat"] == 0
     assert re.fullmatch(r"wpkh\(tpub\w+/0/\*\)#\w{8}", added["descriptor"])
+    shown = cli.run("merchant", "show", added["id"]).stdout
+    assert "commission owed to you  0 sat" in shown
+    assert "you owe them" not in shown
 
 
 def test_private_keys_are_refused_and_not_repeated(cli: Cli) -> None:
@@ -187,6 +192,9 @@ def test_an_item_prints_the_tag_to_paste(cli: Cli, site: dict[str, Any]) -> None
     )
     assert f'<bitcache-paywall item="{item["id"]}">' in item["tag"]
     assert f'href="{base}/pay/{item["id"]}"' in item["tag"]
+    link = item["tag"].splitlines()[2]
+    assert link.startswith('  <a slot="no-script" href=')
+    assert "Read the rest of" in link
     assert "<script>" not in item["tag"]
     assert "<i>" not in item["tag"]
     by_item = cli.ask("site", "tag", item["id"])
@@ -217,7 +225,12 @@ def test_files_are_sold_by_their_path(cli: Cli, site: dict[str, Any]) -> None:
     assert item["kind"] == "file"
     assert item["file"] == {"name": "map.pdf", "size_bytes": 4, "content_type": "application/pdf"}
     assert item["price"]["amount_msat"] == 2_000_000
-    assert "2000 sat" in cli.run("item", "show", item["id"]).stdout
+    assert item["tag"].splitlines() == [
+        f'<bitcache-paywall item="{item["id"]}">',
+        f'  <a slot="no-script" href="{item["checkout_url"]}">Buy the file “Story”</a>',
+        "</bitcache-paywall>",
+    ]
+    assert re.search(r"^price +2000 sat$", cli.run("item", "show", item["id"]).stdout, re.M)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +266,94 @@ def test_wrong_prices_are_refused(
     words = ["item", "price", item["id"], "--price", price, "--currency", currency]
     assert cli.refuse(*words)[0] == code
     assert cli.ask("item", "show", item["id"])["price"]["fiat"]["amount_minor"] == 5
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "says"),
+    [
+        ("$2", "USD", "with a point and without a currency sign, above 0, such as 2.00"),
+        ("2,00", "USD", "with a point"),
+        ("-1", "USD", "above 0"),
+        ("0.00", "EUR", "above 0"),
+        ("2.005", "USD", "USD has 2 decimals"),
+        ("02", "USD", "without zeros in front"),
+        ("1000000000001", "USD", "too large: an item costs at most 1000000000000 USD"),
+        ("9" * 10_000, "USD", "too large"),
+        ("1000000001", "SAT", "too large: an item costs at most 1000000000 SAT"),
+        ("2.00", "SAT", "without a point, such as 2000"),
+        ("0", "SAT", "whole number of sats, above 0"),
+    ],
+)
+def test_a_wrong_price_is_explained_to_a_person(
+    cli: Cli, site: dict[str, Any], price: str, currency: str, says: str
+) -> None:
+    words = ["item", "add", "--site", site["id"], "--title", "T", "--article", "-"]
+    code, detail = cli.refuse(*words, "--price", price, "--currency", currency, stdin="<p>x</p>")
+    assert code == "invalid_price"
+    assert says in detail
+
+
+def report(session: Session, at: int) -> None:
+    """Store what the jobs store when the node is well."""
+    status = RailStatus(
+        rail="onchain", ok=True, code="ok", detail="", tip_height=1, fee_rate_msat_per_vb=1000,
+        checked_at=at, ok_at=at,
+    )  # fmt: skip
+    session.merge(status)
+    session.commit()
+
+
+def test_an_item_that_nobody_can_buy_says_why(cli: Cli, session: Session) -> None:
+    words = ["merchant", "add", "--name", "J", "--descriptor", f"wpkh({account_key()}/0/*)"]
+    who = cli.ask(*words)["id"]
+    words = ["site", "add", "--merchant", who, "--name", "B", "--origin", "https://a.example"]
+    site = cli.ask(*words)
+    low = "On-chain payments start at 1000 sat at the present fees; this item costs 500 sat."
+    cheap = add_item(cli, site, "--price", "500", "--currency", "SAT")
+    dear = add_item(cli, site, "--price", "5000", "--currency", "SAT")
+    fiat = add_item(cli, site)
+    assert cheap["why_not"] == low
+    assert "start `bitcache jobs`" in dear["why_not"]
+    assert fiat["why_not"] == "no exchange rate is known yet: start `bitcache jobs`"
+    assert f"nothing yet: {low}" in cli.run("item", "show", cheap["id"]).stdout
+    report(session, at=int(time.time()))
+    assert cli.ask("item", "show", dear["id"])["why_not"] is None
+    assert cli.ask("item", "show", cheap["id"])["why_not"] == low
+    report(session, at=0)
+    assert "not been in reach" in cli.ask("item", "show", dear["id"])["why_not"]
+
+
+def test_other_reasons_why_an_item_cannot_be_bought(
+    cli: Cli, site: dict[str, Any], tmp_path: Path
+) -> None:
+    nobody = add_item(cli, site, "--price", "5000", "--currency", "SAT")
+    assert "has given a descriptor" in nobody["why_not"]
+    file = add_item(cli, site, "--file", "map.pdf", "--price", "5000", "--currency", "SAT")
+    (tmp_path / "data" / "files" / "map.pdf").unlink()
+    assert "missing" in cli.ask("item", "show", file["id"])["why_not"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "suggestion"),
+    [
+        ("localhost:9100", "http://localhost:9100"),
+        ("http://localhost:9100/blog/", "http://localhost:9100"),
+        ("127.0.0.1:8000/x", "http://127.0.0.1:8000"),
+        ("Jane.example", "https://jane.example"),
+        ("https://jane.example:443/?a=b", "https://jane.example"),
+        ("https://jane:secret@jane.example", "https://jane.example"),
+        ("*.jane.example", "https://www.example.org"),
+        ("https://*.jane.example", "https://www.example.org"),
+        ("ftp://jane.example", "https://www.example.org"),
+        ("", "https://www.example.org"),
+    ],
+)
+def test_a_wrong_origin_is_corrected(
+    cli: Cli, site: dict[str, Any], origin: str, suggestion: str
+) -> None:
+    code, detail = cli.refuse("site", "origins", site["id"], "--add", origin)
+    assert code == "invalid_origin"
+    assert detail.endswith(f"is not an origin. Write {suggestion}")
 
 
 @on_both_engines

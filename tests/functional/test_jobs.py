@@ -16,7 +16,7 @@ from bitcache_server.models.ledger import BalanceCheckpoint
 from bitcache_server.models.operations import JobLease, StoredRate
 from bitcache_server.rails.base import Cursor, Matcher, Step
 from bitcache_server.services.leases import give_back, take_lease
-from tests.support.shops import assert_nothing_lost, opened_world
+from tests.support.shops import assert_nothing_lost, opened_world, read_anew
 from tests.support.world import World
 
 LEASE_S = 15
@@ -66,8 +66,8 @@ def test_one_round_does_everything(shop: World) -> None:
     shop.rail.confirm()
     shop.clock.pass_time(901)
     assert run_jobs(shop.app, only_once=True)
-    assert shop.read(purchase)["state"] == "paid"
-    assert shop.read(forgotten)["state"] == "expired"
+    assert read_anew(shop, purchase)["state"] == "paid"
+    assert read_anew(shop, forgotten)["state"] == "expired"
     health = shop.get("/health").get_json()
     assert {part["name"]: part["code"] for part in health["parts"]} == {
         "database": "ok",
@@ -86,10 +86,10 @@ def test_what_another_process_does_is_left_to_it(shop: World) -> None:
     shop.rail.pay(shop.target_of(purchase), 5_000_000)
     assert _take(shop, "another process")
     assert run_jobs(shop.app, only_once=True), "that is no failure"
-    assert shop.read(purchase)["state"] == "open"
+    assert read_anew(shop, purchase)["state"] == "open"
     shop.clock.pass_time(LEASE_S)
     assert run_jobs(shop.app, only_once=True)
-    assert shop.read(purchase)["state"] == "paid"
+    assert read_anew(shop, purchase)["state"] == "paid"
 
 
 def test_a_rail_that_fails_does_not_stop_the_others(
@@ -100,7 +100,7 @@ def test_a_rail_that_fails_does_not_stop_the_others(
     shop.rail.break_with(NodeUnreachable("Nothing listens."))
     shop.clock.pass_time(901)
     assert not run_jobs(shop.app, only_once=True)
-    assert shop.read(forgotten)["state"] == "expired"
+    assert read_anew(shop, forgotten)["state"] == "expired"
     assert shop.session.scalars(select(StoredRate.as_of)).one() == shop.clock.now
     shop.session.rollback()
     parts = shop.get("/health").get_json()["parts"]
@@ -109,8 +109,8 @@ def test_a_rail_that_fails_does_not_stop_the_others(
     shop.rail.break_with(None)
     assert run_jobs(shop.app, only_once=True)
     # The money was seen by nobody before the time was over: it is late, and kept.
-    assert shop.read(purchase)["marks"] == ["late"]
-    assert shop.read(purchase)["credit_msat"] == 5_000_000
+    assert read_anew(shop, purchase)["marks"] == ["late"]
+    assert read_anew(shop, purchase)["credit_msat"] == 5_000_000
 
 
 def test_even_a_fault_of_ours_stops_nothing(
@@ -124,9 +124,12 @@ def test_even_a_fault_of_ours_stops_nothing(
         patch.setattr(shop.rail, "watch", broken)
         shop.clock.pass_time(901)
         assert not run_jobs(shop.app, only_once=True)
-    assert shop.read(forgotten)["state"] == "expired"
-    [record] = [r for r in caplog.records if "unexpectedly" in r.message]
-    assert record.exc_info is not None
+    assert read_anew(shop, forgotten)["state"] == "expired"
+    records = [record for record in caplog.records if "unexpectedly" in record.message]
+    # A rail that cannot be watched is not well either.
+    names = [record.message.split()[0] for record in records]
+    assert names == ["job=health:fake", "job=watch:fake"]
+    assert all(record.exc_info for record in records)
 
 
 def test_a_half_booked_step_is_forgotten_and_done_again(
@@ -149,9 +152,9 @@ def test_a_half_booked_step_is_forgotten_and_done_again(
         patch.setattr(recipes, "sell", sell_once)
         assert not run_jobs(shop.app, only_once=True)
     assert len(calls) == 2
-    assert [shop.read(purchase)["state"] for purchase in bought] == ["open", "open"]
+    assert [read_anew(shop, purchase)["state"] for purchase in bought] == ["open", "open"]
     assert run_jobs(shop.app, only_once=True)
-    assert [shop.read(purchase)["state"] for purchase in bought] == ["paid", "paid"]
+    assert [read_anew(shop, purchase)["state"] for purchase in bought] == ["paid", "paid"]
 
 
 def test_failures_are_logged_when_they_begin_and_end(
@@ -169,7 +172,7 @@ def test_failures_are_logged_when_they_begin_and_end(
             time.sleep(1.2)  # two more rounds of the watch
             shop.rail.pay(shop.target_of(purchase), 5_000_000)
             shop.rail.break_with(None)
-            _wait_until(lambda: shop.read(purchase)["state"] == "paid")
+            _wait_until(lambda: read_anew(shop, purchase)["state"] == "paid")
             _wait_until(lambda: "job=watch:fake works again" in caplog.messages)
         finally:
             stop.set()

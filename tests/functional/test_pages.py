@@ -10,9 +10,10 @@ from werkzeug.test import TestResponse
 
 from bitcache_server.extensions import db
 from bitcache_server.http import pages
+from bitcache_server.http.headers import PAGE_POLICY, page_policy
 from bitcache_server.models.sales import Invoice
 from tests.support.api import call
-from tests.support.world import PUBLIC_URL, Purchase, World
+from tests.support.world import ORIGIN, PUBLIC_URL, Purchase, World
 
 
 class Browser:
@@ -26,10 +27,21 @@ class Browser:
         db.session.rollback()
         return self.client.get(path, base_url=PUBLIC_URL, buffered=True)
 
-    def post(self, path: str, origin: str | None = PUBLIC_URL) -> TestResponse:
+    def post(
+        self,
+        path: str,
+        origin: str | None = PUBLIC_URL,
+        fetched_from: str | None = None,
+        **form: str,
+    ) -> TestResponse:
         db.session.rollback()
-        headers = {} if origin is None else {"Origin": origin}
-        return self.client.post(path, base_url=PUBLIC_URL, headers=headers)
+        named = {"Origin": origin, "Sec-Fetch-Site": fetched_from}
+        headers = {name: value for name, value in named.items() if value is not None}
+        return self.client.post(path, base_url=PUBLIC_URL, headers=headers, data=form)
+
+    def restore(self, item_id: str, code: str) -> TestResponse:
+        """Enter a receipt code."""
+        return self.post(f"/pay/{item_id}/restore", code=code)
 
     def buy(self, item_id: str) -> Purchase:
         """Press the button; return the invoice and the verifier of the cookie."""
@@ -109,14 +121,16 @@ def test_another_browser_sees_that_it_is_paid_and_no_more(browser: Browser) -> N
         assert purchase.verifier not in page.text
 
 
-def test_the_cookie(browser: Browser) -> None:
+def test_the_cookies(browser: Browser) -> None:
     answer = browser.post(f"/pay/{browser.world.article_id}")
-    cookie = answer.headers["Set-Cookie"]
     path = urlsplit(answer.headers["Location"]).path
-    parts = {part.strip().lower() for part in cookie.split(";")[1:]}
-    assert {"secure", "httponly", "samesite=lax", f"path={path}".lower()} <= parts
-    assert not [part for part in parts if part.startswith("domain")]
-    assert "max-age=34560000" in parts
+    secret, named = answer.headers.getlist("Set-Cookie")
+    for cookie, sent_to in ((secret, path), (named, f"/pay/{browser.world.article_id}")):
+        parts = {part.strip().lower() for part in cookie.split(";")[1:]}
+        assert {"secure", "httponly", "samesite=lax", f"path={sent_to}".lower()} <= parts
+        assert not [part for part in parts if part.startswith("domain")]
+        assert "max-age=34560000" in parts
+    assert named.startswith(f"{pages.INVOICE_COOKIE}={path.rpartition('/')[2]};")
 
 
 def test_forms_of_other_sites_are_refused(browser: Browser) -> None:
@@ -130,6 +144,171 @@ def test_forms_of_other_sites_are_refused(browser: Browser) -> None:
     # A browser says the origin of our own forms only under this policy.
     assert browser.get(path).headers["Referrer-Policy"] == "same-origin"
     assert browser.post(path, None).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("fetched_from", "origin", "status"),
+    [
+        ("same-origin", PUBLIC_URL, 303),
+        ("same-origin", "null", 303),
+        ("same-origin", None, 303),
+        ("same-site", PUBLIC_URL, 403),
+        ("cross-site", PUBLIC_URL, 403),
+        ("cross-site", "https://evil.example", 403),
+        ("cross-site", "null", 403),
+        ("cross-site", None, 403),
+        ("none", None, 403),
+        ("", PUBLIC_URL, 403),
+        (None, PUBLIC_URL, 303),
+        (None, None, 303),
+        (None, "null", 403),
+        (None, f"{PUBLIC_URL}.evil.example", 403),
+        (None, "http://pay.example", 403),
+    ],
+)
+def test_what_a_browser_says_of_a_form(
+    browser: Browser, fetched_from: str | None, origin: str | None, status: int
+) -> None:
+    world = browser.world
+    bought = browser.post(f"/pay/{world.article_id}", origin, fetched_from)
+    assert bought.status_code == status
+    purchase = world.buy(world.article_id)
+    world.pay(purchase)
+    code = f"{purchase.id}.{purchase.verifier}"
+    restored = browser.post(f"/pay/{world.article_id}/restore", origin, fetched_from, code=code)
+    assert restored.status_code == status
+    assert ("Set-Cookie" in restored.headers) == (status == 303)
+
+
+def test_following_the_link_again_leads_to_the_purchase(world: World) -> None:
+    browser = Browser(world)
+    path = f"/pay/{world.article_id}"
+    assert "/pay/invoices/" not in browser.get(path).text
+    purchase = browser.buy(world.article_id)
+    link = f'<a href="{page_of(purchase)}">'
+    button = f'<a class="button primary" href="{page_of(purchase)}">Open your purchase</a>'
+    assert link in browser.get(path).text
+    world.pay(purchase)
+    again = browser.get(path)
+    check_headers(again)
+    assert button in again.text
+    assert purchase.verifier not in again.text
+    assert "locked part" not in again.text
+    assert button not in Browser(world).get(path).text
+    assert page_of(purchase) not in browser.get(f"/pay/{world.file_id}").text
+
+
+def test_a_cookie_that_names_no_invoice_of_the_item_changes_nothing(browser: Browser) -> None:
+    world = browser.world
+    path = f"/pay/{world.article_id}"
+    before = browser.get(path).text
+    other = world.buy(world.file_id)
+    world.pay(other)
+    for value in ("in_unknown", "<script>", "in_" + "a" * 99, other.id):
+        browser.client.set_cookie(pages.INVOICE_COOKIE, value, domain="pay.example", path=path)
+        assert browser.get(path).text == before
+
+
+def test_a_receipt_code_opens_the_purchase_in_another_browser(world: World) -> None:
+    purchase = Browser(world).buy(world.article_id)
+    world.pay(purchase)
+    reader = Browser(world)
+    offer = reader.get(f"/pay/{world.article_id}").text
+    assert f'<form method="post" action="/pay/{world.article_id}/restore">' in offer
+    answer = reader.restore(world.article_id, f" {purchase.id}.\r\n {purchase.verifier} ")
+    assert (answer.status_code, answer.headers["Location"]) == (303, page_of(purchase))
+    assert "The locked part" in reader.get(page_of(purchase)).text
+    assert "Open your purchase" in reader.get(f"/pay/{world.article_id}").text
+
+
+def test_a_receipt_code_that_is_not_right_is_told_on_the_page(world: World) -> None:
+    browser = Browser(world)
+    purchase = world.buy(world.article_id)
+    world.pay(purchase)
+    mine, theirs = f"{purchase.id}.{purchase.verifier}", f"{purchase.id}.{'x' * 43}"
+    for item_id, code, status, words in (
+        (world.article_id, "", 422, pages.BAD_CODE),
+        (world.article_id, "nonsense", 422, pages.BAD_CODE),
+        (world.article_id, f"{mine}\x00", 422, pages.BAD_CODE),
+        (world.article_id, f"../{mine}", 422, pages.BAD_CODE),
+        (world.article_id, mine[:-1], 422, pages.BAD_CODE),
+        (world.article_id, theirs, 403, pages.BAD_CODE),
+        (world.article_id, f"in_unknown.{purchase.verifier}", 403, pages.BAD_CODE),
+        (world.file_id, theirs, 403, pages.BAD_CODE),
+        (world.file_id, mine, 409, pages.OTHER_CODE),
+    ):
+        answer = browser.restore(item_id, code)
+        check_headers(answer)
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (status, False), code
+        assert f'role="alert">{words}</p>' in answer.text
+        assert "<details open>" in answer.text
+    assert browser.restore("it_unknown", mine).status_code == 404
+
+
+def test_a_receipt_code_leads_to_money_that_came_late(browser: Browser) -> None:
+    world = browser.world
+    purchase = world.buy(world.article_id)
+    world.expire(world.deps.settings.invoice_lifetime_s + 1)
+    world.pay(purchase)
+    answer = browser.restore(world.article_id, f"{purchase.id}.{purchase.verifier}")
+    assert answer.status_code == 303
+    assert "Use your credit" in browser.get(page_of(purchase)).text
+
+
+def test_access_that_has_ended_is_told_and_sold_again(browser: Browser) -> None:
+    world = browser.world
+    body = {
+        "title": "T",
+        "price": 2_000,
+        "currency": "SAT",
+        "content_html": "<p>For an hour.</p>",
+        "policy": {"type": "hours", "hours": 1},
+    }
+    made = call(world, "POST", "/v1/items", world.secret, json=body)
+    assert made.status_code == 201, made.text
+    item_id = made.get_json()["id"]
+    purchase = browser.buy(item_id)
+    world.pay(purchase)
+    assert "For an hour." in browser.get(page_of(purchase)).text
+    world.clock.pass_time(3601)
+    page = browser.get(page_of(purchase)).text
+    assert "Your access has ended" in page
+    assert "For an hour." not in page
+    assert f'<form method="post" action="/pay/{item_id}">' in page
+
+
+def test_pictures_come_from_the_authors_site_and_nowhere_else(browser: Browser) -> None:
+    world = browser.world
+
+    def policy_of(path: str) -> list[str]:
+        return browser.get(path).headers["Content-Security-Policy"].split("; ")
+
+    purchase = browser.buy(world.article_id)
+    plain = policy_of(page_of(purchase))
+    assert "img-src 'self'" in plain
+    world.pay(purchase)
+    opened = policy_of(page_of(purchase))
+    assert f"img-src 'self' {ORIGIN}" in opened
+    assert [rule for rule in opened if "img-src" not in rule] == [
+        rule for rule in plain if "img-src" not in rule
+    ]
+    assert ORIGIN not in str(policy_of(f"/pay/{world.article_id}"))
+
+
+def test_an_origin_cannot_write_a_policy() -> None:
+    bad = ["https://a.example; script-src *", "https://b.example *", "data:", "*", "'self'"]
+    assert page_policy(bad) == PAGE_POLICY
+    assert "img-src 'self' https://a.example:8443;" in page_policy(["https://a.example:8443"])
+
+
+def test_the_front_door_says_what_this_is(browser: Browser) -> None:
+    answer = browser.get("/")
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/html"
+    assert "This is a Bitcache server" in answer.text
+    assert "pay.example" in answer.text
+    assert "<a " not in answer.text
+    assert answer.headers["Content-Security-Policy"] == PAGE_POLICY
 
 
 def test_money_that_came_late_is_used_on_the_page(browser: Browser) -> None:
@@ -213,4 +392,6 @@ def test_pages_are_limited(start_world: Callable[..., World]) -> None:
     )
     path = f"/pay/{browser.world.article_id}"
     assert [browser.post(path).status_code for _ in range(2)] == [303, 429]
-    assert [browser.get(path).status_code for _ in range(8)][-1] == 429
+    assert browser.restore(browser.world.article_id, "nonsense").status_code == 422
+    assert [browser.get(path).status_code for _ in range(7)][-1] == 429
+    assert browser.restore(browser.world.article_id, "nonsense").status_code == 429

@@ -1,11 +1,16 @@
 """Who gets how much: modes, commissions, fractions of a sat, times of grace."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.session import write_transaction
+from bitcache_server.services import housekeeping
+from tests.support.databases import Databases
 from tests.support.shops import (
     PRICE_MSAT,
     assert_nothing_lost,
@@ -51,7 +56,11 @@ def test_direct_money_that_vanishes_leaves_no_debt(tmp_path: Path, database_url:
 def test_whole_sats_leave_a_rounding(
     tmp_path: Path, database_url: str, rate: str, price_msat: int
 ) -> None:
-    settings = {"fixed_rates": {"USD": rate}, "onchain_floor_sat": 0, "onchain_floor_fee_vb": 0}
+    settings: dict[str, Any] = {
+        "fixed_rates": {"USD": rate},
+        "onchain_floor_sat": 0,
+        "onchain_floor_fee_vb": 0,
+    }
     with opened_world(tmp_path, database_url, **settings) as shop:
         purchase = shop.buy()
         paid_msat = -(-price_msat // 1_000) * 1_000
@@ -97,22 +106,20 @@ def test_grace_sells_at_the_old_rate(tmp_path: Path, database_url: str) -> None:
         assert_nothing_lost(shop)
 
 
-def test_expiry_ends_with_many_invoices_in_their_grace(tmp_path: Path) -> None:
-    with opened_world(tmp_path, _sqlite(tmp_path), late_grace_s=3_600) as shop:
-        for _ in range(201):
+def test_expiry_ends_with_many_invoices_in_their_grace(
+    tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "EXPIRE_CHUNK", 3)
+    with (
+        databases.fresh("sqlite") as url,
+        opened_world(tmp_path, url, late_grace_s=3_600) as shop,
+    ):
+        for _ in range(7):
             shop.buy(rail=None)
         shop.expire(LIFETIME_S + 1)
         shop.expire(3_600)
         listed = shop.get("/v1/invoices?limit=100", shop.secret).get_json()["invoices"]
         assert {invoice["state"] for invoice in listed} == {"expired"}
-
-
-def _sqlite(folder: Path) -> str:
-    from bitcache_server.models import migrate
-
-    url = f"sqlite:///{folder / 'grace.db'}"
-    migrate.upgrade(url)
-    return url
 
 
 def test_a_cheaper_item_is_redeemed_at_todays_price(world: World) -> None:
@@ -132,8 +139,5 @@ def test_a_cheaper_item_is_redeemed_at_todays_price(world: World) -> None:
 
 
 def _set_price(world: World, item_id: str, price_sat: int) -> None:
-    from bitcache_server.models.catalog import Item
-    from bitcache_server.models.session import write_transaction
-
     with write_transaction(world.session):
         world.session.get_one(Item, item_id).price_amount = price_sat

@@ -14,6 +14,7 @@ from tests.support.shops import (
     assert_nothing_lost,
     opened_world,
     payment_count,
+    read_anew,
     sell_at,
     transfers,
 )
@@ -48,7 +49,7 @@ def test_killed_between_the_payment_and_its_booking(shop: World, moment: Moment)
     _killed_at(shop, moment)
     assert payment_count(shop) == (moment == "after commit")
     shop.watch()
-    assert shop.read(purchase)["state"] == "paid"
+    assert read_anew(shop, purchase)["state"] == "paid"
     assert shop.claim(purchase).status_code == 200
     assert len(transfers(shop, Kind.RECEIPT)) == len(transfers(shop, Kind.SALE)) == 1
 
@@ -61,10 +62,10 @@ def test_killed_while_catching_up(shop: World, number: int) -> None:
         shop.rail.pay(shop.target_of(purchase), 20_000_000)
         shop.rail.confirm()
     _killed_at(shop, "before commit", number)
-    paid = [shop.read(purchase)["state"] == "paid" for purchase in bought]
+    paid = [read_anew(shop, purchase)["state"] == "paid" for purchase in bought]
     assert paid == [True] * (number - 1) + [False] * (5 - number)
     shop.watch()
-    assert [shop.read(purchase)["state"] for purchase in bought] == ["paid"] * 4
+    assert [read_anew(shop, purchase)["state"] for purchase in bought] == ["paid"] * 4
     assert len(transfers(shop, Kind.RECEIPT)) == 4
 
 
@@ -76,9 +77,9 @@ def test_killed_in_the_middle_of_a_reorganisation(shop: World) -> None:
     _killed_at(shop, "after commit", 2)
     shop.assert_books_balance()
     shop.watch()
-    assert shop.read(purchase)["state"] == "seen"
+    assert read_anew(shop, purchase)["state"] == "seen"
     shop.mine(3)
-    assert shop.read(purchase)["state"] == "paid"
+    assert read_anew(shop, purchase)["state"] == "paid"
 
 
 def _headers(key: str = "") -> dict[str, str]:
@@ -111,7 +112,7 @@ def test_killed_while_redeeming(shop: World, moment: Moment) -> None:
     answer = shop.post(path, body)
     assert answer.status_code == 200
     assert shop.get(f"/v1/content/{shop.article_id}", answer.get_json()["grant"]).status_code == 200
-    assert shop.read(purchase)["credit_msat"] == 5_000_000
+    assert read_anew(shop, purchase)["credit_msat"] == 5_000_000
     assert len(transfers(shop, Kind.SALE)) == 1
 
 

@@ -16,6 +16,7 @@ from tests.support.shops import (
     held,
     opened_world,
     payment_count,
+    read_anew,
     sell_at,
     transfers,
 )
@@ -62,7 +63,7 @@ def test_two_processes_book_once(shop: World, leased: bool) -> None:
     running = [spawn(watch_at_once, server_of(shop), barrier, leased) for _ in range(PROCESSES)]
     assert [finish(process) for process in running] == [0] * PROCESSES
     shop.watch()
-    assert {shop.read(purchase)["state"] for purchase in bought} == {"paid"}
+    assert {read_anew(shop, purchase)["state"] for purchase in bought} == {"paid"}
     assert payment_count(shop) == len(bought)
     assert len(transfers(shop, Kind.RECEIPT)) == len(transfers(shop, Kind.SALE)) == len(bought)
     assert held(shop, chart.clearing("fake")) == -BLOCKS * 20_000_000
@@ -77,10 +78,10 @@ def test_two_processes_follow_one_reorganisation(shop: World) -> None:
     running = [spawn(watch_at_once, server_of(shop), barrier, False) for _ in range(PROCESSES)]
     assert [finish(process) for process in running] == [0] * PROCESSES
     shop.watch()
-    states = [shop.read(purchase)["state"] for purchase in bought]
+    states = [read_anew(shop, purchase)["state"] for purchase in bought]
     assert states == ["paid"] * 3 + ["seen"] * 3 + ["paid"] * 4
     shop.mine()
-    assert {shop.read(purchase)["state"] for purchase in bought} == {"paid"}
+    assert {read_anew(shop, purchase)["state"] for purchase in bought} == {"paid"}
 
 
 def test_a_signal_ends_the_jobs_in_good_order(shop: World) -> None:
@@ -91,11 +92,12 @@ def test_a_signal_ends_the_jobs_in_good_order(shop: World) -> None:
     assert running.pid is not None
     running.terminate()
     assert finish(running) == 0
+    shop.session.rollback()
     leases = shop.session.scalars(select(JobLease)).all()
     assert {lease.expires_at for lease in leases} == {0}
     shop.session.rollback()
     shop.mine()
-    assert shop.read(purchase)["payments"][0]["confirmations"] == 1
+    assert read_anew(shop, purchase)["payments"][0]["confirmations"] == 1
 
 
 def test_killed_jobs_are_taken_over(shop: World) -> None:
@@ -115,7 +117,7 @@ def test_killed_jobs_are_taken_over(shop: World) -> None:
 
 def _wait_for_state(shop: World, purchase: Purchase, state: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while shop.read(purchase)["state"] != state:
+    while read_anew(shop, purchase)["state"] != state:
         assert time.monotonic() < deadline, f"not {state} in time"
         time.sleep(0.05)
 

@@ -3,6 +3,7 @@
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ PRICES_SAT = (4_000, 20_000)
 STEPS = 50
 #: More than this many blocks never fall to a reorganisation at once.
 MAX_DEPTH = 3
-PATIENCE = {"rail_stale_after_s": 10**8, "rate_max_age_s": 10**8}
+PATIENCE: dict[str, Any] = {"rail_stale_after_s": 10**8, "rate_max_age_s": 10**8}
 
 
 class Shop(RuleBasedStateMachine):
@@ -40,12 +41,15 @@ class Shop(RuleBasedStateMachine):
     purchases = Bundle("purchases")
     payments = Bundle("payments")
 
-    def __init__(self, databases: Databases, *, revoke: bool) -> None:
+    databases: ClassVar[Databases]
+    revoke: ClassVar[bool]
+
+    def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        url = self._stack.enter_context(databases.fresh("sqlite"))
-        chosen = {"revoke_on_reorg": revoke, **PATIENCE}
+        url = self._stack.enter_context(self.databases.fresh("sqlite"))
+        chosen: dict[str, Any] = {"revoke_on_reorg": self.revoke, **PATIENCE}
         self.world: World = self._stack.enter_context(opened_world(folder, url, **chosen))
         self.lasting: dict[str, int] = {}
         """What was paid and not double spent, in msat by reference."""
@@ -198,8 +202,9 @@ class Shop(RuleBasedStateMachine):
 
 
 def _run(databases: Databases, *, revoke: bool, examples: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis left it untyped
-        lambda: Shop(databases, revoke=revoke),
+    machine = type("Machine", (Shop,), {"databases": databases, "revoke": revoke})
+    run_state_machine_as_test(
+        machine,
         settings=settings(
             settings.get_profile(settings.get_current_profile_name()),
             max_examples=examples,

@@ -28,7 +28,7 @@ from bitcache_server.services.settle_invoice import (
     payments_of,
     tip_height,
 )
-from tests.support.world import World, make_settings, make_world
+from tests.support.world import Purchase, World, make_settings, make_world
 
 PRICE_MSAT = 5_000_000
 """What the article of a world costs: five cents at 1,000 dollars."""
@@ -70,6 +70,12 @@ def restarted(world: World) -> Iterator[World]:
         yield again
         db.session.remove()
         db.engine.dispose()
+
+
+def read_anew(world: World, purchase: Purchase) -> dict[str, Any]:
+    """Return the invoice with what other processes changed: a test's session outlives requests."""
+    world.session.rollback()
+    return world.read(purchase)
 
 
 def sell_at(world: World, price: str | int, currency: str = "SAT") -> str:

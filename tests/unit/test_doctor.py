@@ -58,8 +58,14 @@ def codes(deps: Deps, name: str) -> list[tuple[str, str]]:
     return [(finding.level, finding.code) for finding in find(deps, name)]
 
 
-def add_shop(session: Session, *origins: str, file_path: str | None = None) -> None:
-    session.add(Merchant(id="me_1", name="J", descriptor=None, created_at=0))
+def add_shop(
+    session: Session,
+    *origins: str,
+    file_path: str | None = None,
+    descriptor: str | None = None,
+    price: tuple[str, int] = ("EUR", 5),
+) -> None:
+    session.add(Merchant(id="me_1", name="J", descriptor=descriptor, created_at=0))
     session.flush()
     session.add(Site(id="st_1", merchant_id="me_1", name="B", secret_hash="x", created_at=0))
     session.flush()
@@ -71,8 +77,8 @@ def add_shop(session: Session, *origins: str, file_path: str | None = None) -> N
             kind="file" if file_path else "article",
             title="T",
             teaser="",
-            price_currency="EUR",
-            price_amount=5,
+            price_currency=price[0],
+            price_amount=price[1],
             file_path=file_path,
             content_html=None if file_path else "x",
             created_at=0,
@@ -226,6 +232,62 @@ def test_merchants_that_nobody_can_pay(settings: Settings, session: Session) -> 
     assert account_key(private=True)[:12] not in finding.found
 
 
+@pytest.mark.parametrize("whose", ["operator", "merchant"])
+def test_wallets_of_another_network(settings: Settings, session: Session, whose: str) -> None:
+    theirs = account_key() if whose == "merchant" else None
+    ours = account_key() if whose == "operator" else None
+    add_shop(session, "https://jane.example", descriptor=theirs)
+    changes = {
+        "rails": ["onchain"], "node_url": settings.node_url, "onchain_descriptor": ours,
+    }  # fmt: skip
+    assert codes(deps_of(settings, **changes), "wallets") == [("ok", "ok")]
+    [finding] = find(deps_of(settings, **changes, network="mainnet"), "wallets")
+    assert (finding.level, finding.code) == ("problem", "descriptor_invalid")
+    assert ("onchain_descriptor" if whose == "operator" else "J (me_1)") in finding.found
+    assert "mainnet" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("price", "fee_msat_per_vb", "expected"),
+    [
+        (("SAT", 1000), 0, "ok"),
+        (("SAT", 999), 0, "below_floor"),
+        (("SAT", 1000), 50_000, "below_floor"),
+        (("EUR", 5), 0, "ok"),
+        (("USD", 5), 0, "below_floor"),
+    ],
+)
+def test_prices_that_nobody_can_pay(
+    settings: Settings,
+    session: Session,
+    price: tuple[str, int],
+    fee_msat_per_vb: int,
+    expected: str,
+) -> None:
+    add_shop(session, "https://jane.example", price=price)
+    rates = {"EUR": "900", "USD": "100000"}
+    session.add_all(
+        StoredRate(currency=currency, price_per_btc=rate, as_of=NOW, sources="a")
+        for currency, rate in rates.items()
+    )
+    session.add(
+        RailStatus(
+            rail="fake", ok=True, code="ok", detail="", tip_height=0,
+            fee_rate_msat_per_vb=fee_msat_per_vb, checked_at=NOW, ok_at=NOW,
+        )
+    )  # fmt: skip
+    session.commit()
+    [finding] = find(deps_of(settings), "prices")
+    assert finding.code == expected
+    assert ("T (it_1)" in finding.found) == (expected == "below_floor")
+
+
+def test_prices_without_a_rate_are_left_to_the_rates(settings: Settings, session: Session) -> None:
+    assert find(deps_of(settings), "prices") == []
+    add_shop(session, "https://jane.example")
+    assert codes(deps_of(settings), "prices") == [("ok", "ok")]
+
+
 def test_jobs_that_never_ran_or_fell_silent(settings: Settings, session: Session) -> None:
     deps = deps_of(settings, rail_stale_after_s=600)
     assert codes(deps, "jobs") == [("problem", "never_checked")]
@@ -319,10 +381,37 @@ def test_each_source_and_the_median(with_tickers: Deps) -> None:
     assert found["stored rate"].code == "never_fetched"
 
 
-def test_no_source_answers(with_tickers: Deps, tickers: list[Ticker]) -> None:
+@pytest.mark.parametrize(
+    ("price", "expected"),
+    [
+        (None, ("warning", "rate_unavailable")),
+        (("EUR", 5), ("problem", "rate_unavailable")),
+        (("SAT", 5000), ("ok", "ok")),
+    ],
+)
+def test_no_source_answers(
+    with_tickers: Deps,
+    tickers: list[Ticker],
+    session: Session,
+    price: tuple[str, int] | None,
+    expected: tuple[str, str],
+) -> None:
+    if price is not None:
+        add_shop(session, "https://jane.example", price=price)
     for one in tickers:
         one.body = "<html>maintenance</html>"
-    assert codes(with_tickers, "rates") == [("problem", "rate_unavailable")]
+    assert codes(with_tickers, "rates") == [expected]
+    # The clock is looked at all the same.
+    assert codes(with_tickers, "clock") == [("ok", "ok")]
+
+
+def test_a_shop_for_sats_hears_nothing_of_other_currencies(
+    with_tickers: Deps, session: Session
+) -> None:
+    add_shop(session, "https://jane.example", price=("SAT", 5000))
+    found = list(diagnose(with_tickers))
+    assert [f for f in found if "USD" in f.found] == []
+    assert [f.name for f in found if "rate" in f.name] == ["rates"]
 
 
 @pytest.mark.parametrize(
@@ -347,6 +436,9 @@ def test_a_clock_that_is_wrong(
 def test_stored_rates_that_are_too_old(settings: Settings, session: Session) -> None:
     session.add(StoredRate(currency="USD", price_per_btc="9", as_of=NOW - 101, sources="a,b"))
     session.commit()
+    old = deps_of(settings, rate_max_age_s=100)
+    assert codes(old, "stored rate") == [("warning", "rates_old")]
+    add_shop(session, "https://jane.example", price=("USD", 5))
     assert codes(deps_of(settings, rate_max_age_s=100), "stored rate") == [("problem", "rates_old")]
     assert codes(deps_of(settings, rate_max_age_s=101), "stored rate") == [("ok", "ok")]
 
@@ -375,6 +467,28 @@ def test_the_command_diagnoses_wrong_settings_too(tmp_path: Path) -> None:
     report = Cli(write_config(tmp_path, node_url=None)).ask("doctor", exit_code=1)
     assert "node_url" in report["findings"][0]["found"]
     assert "database" in {finding["name"] for finding in report["findings"]}
+
+
+def test_a_settings_file_that_exists_keeps_its_key(tmp_path: Path) -> None:
+    wrong = Cli(write_config(tmp_path, port=0)).ask("doctor", exit_code=1)["findings"][0]
+    assert "keep secret_key" in wrong["mend"]
+    assert "init" not in wrong["mend"]
+    gone = Cli(tmp_path / "gone.toml").ask("doctor", exit_code=1)["findings"][0]
+    assert "bitcache init" in gone["mend"]
+
+
+def test_a_key_in_the_environment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = Cli(None).run("doctor", BITCACHE_SECRET_KEY=SECRET_KEY, BITCACHE_PORT="0")
+    assert "keep secret_key" in plain.stdout
+    assert "bitcache init" not in plain.stdout
+
+
+def test_the_command_in_the_wrong_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [finding] = Cli(None).ask("doctor", exit_code=1)["findings"]
+    assert f"There is no bitcache.toml in {tmp_path}." in finding["found"]
+    assert "bitcache init" in finding["mend"]
 
 
 def test_the_command_exits_with_zero_when_all_is_well(tmp_path: Path) -> None:

@@ -42,7 +42,17 @@ def test_a_secret_key_is_all_that_is_needed(tmp_path: Path) -> None:
     assert settings.commission_ppm == 10_000
 
 
-def test_without_a_secret_key_it_says_which_variable_to_set() -> None:
+def test_in_a_folder_without_a_shop_it_says_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert caught.value.detail == (
+        f"There is no bitcache.toml in {tmp_path}. Go to the folder where you ran "
+        "`bitcache init`, or set BITCACHE_CONFIG."
+    )
+
+
+def test_without_a_secret_key_it_says_which_variable_to_set(tmp_path: Path) -> None:
+    (tmp_path / "bitcache.toml").write_text("port = 9000\n")
     with pytest.raises(ConfigurationError, match=r"secret_key \(BITCACHE_SECRET_KEY\)"):
         load_settings()
 
