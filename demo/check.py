@@ -52,8 +52,14 @@ class Reader:
         self.problems: list[str] = []
         self.page = context.new_page()
         self.wallet = context.new_page()
+        # Another browser, which has bought nothing yet and runs no script.
+        plain = browser.new_context(
+            java_script_enabled=False, viewport={"width": 1100, "height": 900}
+        )
+        plain.set_default_timeout(STEP_TIMEOUT_MS)
+        self.plain_page = plain.new_page()
         self.wallet.goto(addresses.wallet)
-        for page in (self.page, self.wallet):
+        for page in (self.page, self.wallet, self.plain_page):
             page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
             page.on("request", lambda request: self._note_host(request.url))
 
@@ -139,13 +145,15 @@ def _play(reader: Reader, file_bytes: bytes) -> str:
         steps = Steps()
         _buy_article(reader, steps)
         _buy_file(reader, steps, file_bytes)
+        _buy_without_scripts(reader, steps)
         if reader.problems:
             raise CheckFailed("; ".join(reader.problems))
     except (CheckFailed, AssertionError, BrowserError) as error:
         PICTURES.mkdir(exist_ok=True)
         picture = PICTURES / "demo-check.png"
         reader.page.screenshot(path=picture, full_page=True)
-        return f"{error}\nThe page at that moment: {picture}"
+        reader.plain_page.screenshot(path=PICTURES / "demo-check-no-script.png", full_page=True)
+        return f"{error}\nThe pages at that moment: {PICTURES}/demo-check*.png"
     return ""
 
 
@@ -184,6 +192,22 @@ def _buy_file(reader: Reader, steps: Steps, file_bytes: bytes) -> None:
     if download.path().read_bytes() != file_bytes:
         raise CheckFailed("the downloaded bytes are not the file's bytes")
     steps.done(f"{FILE_NAME} arrives, {len(file_bytes):,} bytes, each the same")
+
+
+def _buy_without_scripts(reader: Reader, steps: Steps) -> None:
+    page = reader.plain_page
+    page.bring_to_front()
+    page.goto(f"{reader.site_url}/ferry.html")
+    page.get_by_role("link", name="Read the rest for five cents").click()
+    page.get_by_role("button", name="Pay with bitcoin").click()
+    code = page.get_by_role("img", name="QR code")
+    expect(code).to_be_visible()
+    picture = code.screenshot()
+    _expect_price(reader.pay(picture))
+    page.bring_to_front()
+    # The page loads itself again every few seconds.
+    expect(page.get_by_text(PAID_WORDS).first).to_be_visible(timeout=STEP_TIMEOUT_MS)
+    steps.done("without JavaScript, the server's own pages sell the article as well")
 
 
 def _expect_price(shown: str) -> None:

@@ -91,7 +91,7 @@ def main() -> None:
       bitcache init
       bitcache merchant add --name "Jane" --descriptor "wpkh(xpub…/0/*)"
       bitcache site add --merchant me_… --name "Jane's blog" --origin https://jane.example
-      bitcache item add --site st_… --title "My story" --price 0.05 --article story.html
+      bitcache item add --site st_… --title "My story" --price 2.00 --article story.html
       bitcache serve          (and, in another terminal: bitcache jobs)
       bitcache doctor         says what does not work yet, and how to mend it
     """

@@ -1,7 +1,9 @@
 """``bitcache doctor``: what does not work yet, and how to mend it."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,7 @@ from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.services.diagnose import diagnose
 from bitcache_server.services.findings import Finding, problem
 from bitcache_server.settings import load_settings
+from bitcache_server.settings.sources import CONFIG_VARIABLE, DEFAULT_CONFIG_FILE, env_name
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _INDENT = " " * 10
@@ -21,7 +24,7 @@ _INDENT = " " * 10
 def doctor() -> int:
     """Say what does not work yet, and how to mend it.
 
-    Looks at settings, secrets, database, disk, addresses, files, wallets, sites, jobs,
+    Looks at settings, secrets, database, disk, addresses, files, wallets, sites, prices, jobs,
     Bitcoin node, fees, exchange rates and the clock.
 
     Each finding says how to mend it. Exit code 0 when there is no problem (warnings
@@ -47,8 +50,7 @@ def _findings() -> Iterator[Finding]:
     try:
         settings = load_settings()
     except ConfigurationError as error:
-        mend = "Correct it, or run `bitcache init` for a new file."
-        yield problem("settings", error.code, error.detail, mend)
+        yield problem("settings", error.code, error.detail, _mend_settings())
         return
     try:
         deps = wiring.build(settings)
@@ -56,6 +58,26 @@ def _findings() -> Iterator[Finding]:
         yield problem("settings", error.code, error.detail, "Add or correct it in bitcache.toml.")
         deps = wiring.build(settings, rails={}, rate_sources=())
     yield from diagnose(deps)
+
+
+def _mend_settings() -> str:
+    """Return how to mend settings. A fresh key would make every grant and link worthless."""
+    key = env_name("secret_key")
+    given = any(os.environ.get(variable) for variable in (key, f"{key}_FILE"))
+    if given or not _is_missing(Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG_FILE)):
+        return "Correct it and keep secret_key: it signs what readers have bought."
+    return "Correct it, or run `bitcache init` if you have no shop yet."
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether a file is not there; one that cannot be looked at may be."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _show(finding: Finding) -> None:

@@ -11,7 +11,7 @@ from bitcache_server.models.ledger import Grant, Transfer
 from bitcache_server.services.books import entries_of, grants_of
 from bitcache_server.services.create_invoice import get_invoice, list_invoices
 from bitcache_server.services.merchants import get_site
-from bitcache_server.services.views import InvoiceView, invoice_view
+from bitcache_server.services.views import InvoiceView, PaymentView, invoice_view
 
 
 @click.group()
@@ -47,14 +47,23 @@ def list_(site_id: str, limit: int, cursor: str | None) -> None:
 def show(invoice_id: str) -> None:
     """Show an invoice: how it can be paid, what was seen, what was booked."""
     with work() as w:
-        view = invoice_view(w.deps, w.session, get_invoice(w.session, invoice_id))
+        found = get_invoice(w.session, invoice_id)
+        view = invoice_view(w.deps, w.session, found)
         entries, grants = entries_of(w.session, view.id), grants_of(w.session, view.id)
         document = {
             **view.model_dump(),
+            "redeemed_msat": found.redeemed_msat,
             "grants": [_grant(g) for g in grants],
             "entries": [_entry(e) for e in entries],
         }
-        lines = [*_head(view), "", *_payments(view), "", *_grants(w, list(grants)), ""]
+        lines = [
+            *_head(view, found.redeemed_msat),
+            "",
+            *_payments(view),
+            "",
+            *_grants(w, list(grants)),
+            "",
+        ]
         rows = [
             [
                 str(e.id),
@@ -74,14 +83,16 @@ def _state(view: InvoiceView) -> str:
     return " ".join([view.state, *view.marks])
 
 
-def _head(view: InvoiceView) -> list[str]:
+def _head(view: InvoiceView, redeemed_msat: int) -> list[str]:
+    # Whoever redeemed what they had sent has the item: nothing is missing any more.
+    open_part = ("redeemed", redeemed_msat) if redeemed_msat else ("missing", view.missing_msat)
     pairs = [
         ("invoice", view.id),
         ("state", _state(view)),
         ("item", view.item),
         ("amount", format_sat(view.amount_msat)),
         ("received", format_sat(view.received_msat)),
-        ("missing", format_sat(view.missing_msat)),
+        (open_part[0], format_sat(open_part[1])),
         ("credit", format_sat(view.credit_msat)),
         ("created", moment(view.created_at)),
         ("expires", moment(view.expires_at)),
@@ -96,12 +107,20 @@ def _payments(view: InvoiceView) -> list[str]:
             p.reference,
             format_sat(p.amount_msat),
             p.state,
-            f"{p.confirmations} of {p.confirmations_required}",
+            _depth(p),
             p.note,
         ]
         for p in view.payments
     ]
-    return table(["payment", "amount", "state", "confirmations", "note"], rows)
+    return table(["payment", "amount", "state", "depth", "note"], rows)
+
+
+def _depth(payment: PaymentView) -> str:
+    """Return how deep a payment lies; how deep it must lie only while that is more."""
+    count, required = payment.confirmations, payment.confirmations_required
+    if count < required:
+        return f"{count} of {required} confirmations"
+    return f"{count} confirmation{'' if count == 1 else 's'}"
 
 
 def _grants(w: Work, grants: list[Grant]) -> list[str]:

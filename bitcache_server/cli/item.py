@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from bitcache_server.cli.offers import why_not_on_offer
 from bitcache_server.cli.output import emit, fields, json_option, note, shown, table
+from bitcache_server.cli.prices import check_price
 from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.errors import InvalidRequest
@@ -16,7 +18,7 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.services.catalog import change_price, page_items
 from bitcache_server.services.items import MAX_CONTENT_CHARS, NewItem, add_item, get_item
 from bitcache_server.services.merchants import get_site
-from bitcache_server.services.views import item_view
+from bitcache_server.services.views import ItemView, item_view
 
 _STANDARD_INPUT = "-"
 #: No character takes more bytes in UTF-8.
@@ -31,7 +33,7 @@ def item() -> None:
 @item.command()
 @click.option("--site", "site_id", required=True, metavar="SITE", help="Where it is sold.")
 @click.option("--title", required=True)
-@click.option("--price", required=True, help="Such as 0.05, or whole sats with --currency SAT.")
+@click.option("--price", required=True, help="Such as 2.00, or whole sats with --currency SAT.")
 @click.option("--currency", default="USD", show_default=True, help="ISO 4217 code, or SAT.")
 @click.option("--article", metavar="FILE.html", help="The locked part, as HTML; - reads it here.")
 @click.option(
@@ -56,12 +58,13 @@ def add(
 
     \b
     Examples:
-      bitcache item add --site st_… --title "My story" --price 0.05 --article story.html
+      bitcache item add --site st_… --title "My story" --price 2.00 --article story.html
       bitcache item add --site st_… --title "The map" --price 2000 --currency SAT --file map.pdf
-      bitcache item add --site st_… --title "Today" --price 0.50 --hours 24 --article - < today.html
+      bitcache item add --site st_… --title "Today" --price 1.50 --hours 24 --article - < today.html
     """
     if (article is None) == (file_path is None):
         raise click.UsageError("Give either --article or --file.")
+    check_price(price, currency.upper())
     new = NewItem(
         title=title,
         price=price,
@@ -130,7 +133,7 @@ def show(item_id: str) -> None:
 
 @item.command("price")
 @click.argument("item_id", metavar="ITEM")
-@click.option("--price", required=True, help="Such as 0.05, or whole sats with --currency SAT.")
+@click.option("--price", required=True, help="Such as 2.00, or whole sats with --currency SAT.")
 @click.option("--currency", default="USD", show_default=True, help="ISO 4217 code, or SAT.")
 @json_option
 def set_price(item_id: str, price: str, currency: str) -> None:
@@ -138,8 +141,9 @@ def set_price(item_id: str, price: str, currency: str) -> None:
 
     \b
     Example:
-      bitcache item price it_… --price 0.10
+      bitcache item price it_… --price 2.50
     """
+    check_price(price, currency.upper())
     with work() as w:
         with write_transaction(w.session):
             document, lines = _described(
@@ -158,15 +162,14 @@ def price_text(found: Item) -> str:
 def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
     """Return an item as JSON and as lines."""
     view = item_view(w.deps, w.session, found)
-    now_msat = view.price.amount_msat
-    now = "no exchange rate is known yet" if now_msat is None else format_sat(now_msat)
+    why_not = why_not_on_offer(w, found, view)
     pairs = [
         ("item", view.id),
         ("title", view.title),
         ("site", f"{view.site.id} ({view.site.name})"),
-        ("price", f"{price_text(found)} (now {now})"),
+        ("price", price_text(found) + _now(found, view)),
         ("access", f"{view.policy.hours} hours" if view.policy.hours else "for ever"),
-        ("paid by", ", ".join(view.rails) or "nothing is on offer now: see `bitcache doctor`"),
+        ("paid by", ", ".join(view.rails) or f"nothing yet: {why_not}"),
         ("page", view.checkout_url),
     ]
     if found.file_path is not None:
@@ -176,4 +179,12 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
         pairs.append(("external id", view.external_id))
     if view.teaser:
         pairs.append(("teaser", shown(view.teaser)))
-    return view.model_dump(), fields(pairs)
+    return {**view.model_dump(), "why_not": why_not or None}, fields(pairs)
+
+
+def _now(found: Item, view: ItemView) -> str:
+    """Return what a price in a currency is in sats now; sats are what they are."""
+    if found.price_currency == SAT:
+        return ""
+    now_msat = view.price.amount_msat
+    return " (no exchange rate now)" if now_msat is None else f" (now {format_sat(now_msat)})"

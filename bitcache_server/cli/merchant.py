@@ -86,15 +86,22 @@ def _document(session: Session, who: Merchant) -> dict[str, Any]:
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
-    owed_msat = document["balance_msat"]
-    meaning = "you owe them" if owed_msat >= 0 else "they owe you"
     wallet = document["descriptor"] or "none: your own wallet receives for them"
     return fields(
         [
             ("merchant", document["id"]),
             ("name", document["name"]),
             ("wallet", wallet),
-            ("balance", f"{format_sat(abs(owed_msat))} ({meaning})"),
+            _balance(document),
             ("since", moment(document["created_at"])),
         ]
     )
+
+
+def _balance(document: dict[str, Any]) -> tuple[str, str]:
+    """Return who owes whom: who is paid directly can owe a commission and is owed nothing."""
+    owed_msat = document["balance_msat"]
+    if document["settlement"] == "direct" and owed_msat <= 0:
+        return "commission owed to you", format_sat(-owed_msat)
+    meaning = "you owe them" if owed_msat >= 0 else "they owe you"
+    return "balance", f"{format_sat(abs(owed_msat))} ({meaning})"

@@ -4,8 +4,6 @@ from html import escape
 
 from bitcache_server.models.catalog import Item
 
-_UNNAMED_TEASER = "The rest of this is for readers who pay a few cents."
-
 
 def script_tag(public_url: str) -> str:
     """Return the line that every page with a wall needs once."""
@@ -13,14 +11,18 @@ def script_tag(public_url: str) -> str:
 
 
 def paywall_tag(public_url: str, item: Item) -> str:
-    """Return the wall of an item. Without JavaScript, what stands inside is what works."""
-    teaser = escape(item.teaser or _UNNAMED_TEASER)
+    """Return the wall of an item.
+
+    The link is shown wherever the script does not run: without JavaScript, where it
+    is blocked, while the server is down.
+    """
     pay_url = escape(f"{public_url}/pay/{item.id}")
-    return "\n".join(
-        [
-            f'<bitcache-paywall item="{escape(item.id)}">',
-            f"  <p>{teaser}</p>",
-            f'  <noscript><a href="{pay_url}">Pay for “{escape(item.title)}”</a></noscript>',
-            "</bitcache-paywall>",
-        ]
-    )
+    what = "Buy the file" if item.file_path is not None else "Read the rest of"
+    lines = [
+        f'<bitcache-paywall item="{escape(item.id)}">',
+        f'  <a slot="no-script" href="{pay_url}">{what} “{escape(item.title)}”</a>',
+        "</bitcache-paywall>",
+    ]
+    if item.teaser:
+        lines.insert(1, f"  <p>{escape(item.teaser)}</p>")
+    return "\n".join(lines)

@@ -1,21 +1,32 @@
 """The hosted checkout: buying and reading without JavaScript, on our own origin.
 
-The verifier lives in a cookie that only the server reads (RFC 6265), so a reader
-who comes back with the same browser finds what was bought.
+The verifier lives in a cookie that only the server reads (RFC 6265) and that is sent
+to the invoice's page alone. A second cookie, without any secret, names the invoice to
+the item's page: a reader who follows the site's link again finds what was bought.
 """
 
+import re
 import secrets
+from urllib.parse import urlsplit
 
 import nh3
 from flask import Blueprint, Flask, Response, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from bitcache_server.domain.errors import BitcacheError, OriginNotAllowed
+from bitcache_server.domain.errors import (
+    BitcacheError,
+    GrantExpired,
+    InvoiceNotPaid,
+    OriginNotAllowed,
+    UnknownInvoice,
+    VerifierMismatch,
+)
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
 from bitcache_server.http.errors import log_unexpected, problem, translate
+from bitcache_server.http.headers import page_policy
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, check_limit
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.sales import Invoice
@@ -24,20 +35,32 @@ from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice
 from bitcache_server.services.deliver import article_of, download_link, open_item
 from bitcache_server.services.items import get_item
 from bitcache_server.services.once import in_transaction
+from bitcache_server.services.origins import origins_of
 from bitcache_server.services.views import InvoiceView, invoice_view, item_view
 from bitcache_server.tokens.verifier import challenge_of
 
 pages = Blueprint("pages", __name__, url_prefix="/pay")
 
 VERIFIER_COOKIE = "bitcache_verifier"
+INVOICE_COOKIE = "bitcache_invoice"
 VERIFIER_BYTES = 32
 #: Browsers keep no cookie longer than 400 days.
 COOKIE_AGE_S = 400 * 86_400
+_INVOICE_ID = re.compile(r"in_[A-Za-z0-9_-]{1,64}")
+#: An invoice's id and a verifier as RFC 7636 allows it.
+_RECEIPT_CODE = re.compile(rf"({_INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
+BAD_CODE = "This receipt code is not valid. Check that it was copied as a whole."
+OTHER_CODE = "This receipt code is for something else, not for this page."
 
 
 def register(app: Flask) -> None:
     """Add the pages to an app."""
     app.register_blueprint(pages)
+
+    @app.get("/", endpoint="home")
+    def _home() -> str:
+        check_limit(READS)
+        return render_template("home.html", host=urlsplit(deps().settings.public_url).netloc)
 
 
 @pages.errorhandler(Exception)
@@ -64,9 +87,8 @@ def _page_headers(response: Response) -> Response:
 
 @pages.get("/<item_id>")
 def item_page(item_id: str) -> str:
-    """Show what is for sale."""
-    view = item_view(deps(), session(), get_item(session(), item_id))
-    return render_template("checkout_item.html", item=view.model_dump(), action_url=request.path)
+    """Show what is for sale, and the way to what this browser has bought."""
+    return _show_item(get_item(session(), item_id))
 
 
 @pages.post("/<item_id>")
@@ -82,18 +104,29 @@ def buy(item_id: str) -> ResponseReturnValue:
     view = in_transaction(
         session(), lambda: invoice_view(deps(), session(), create_invoice(deps(), session(), order))
     )
-    path = f"/pay/invoices/{view.id}"
-    response = make_response(redirect(path, 303))
-    response.set_cookie(
-        VERIFIER_COOKIE,
-        verifier,
-        max_age=COOKIE_AGE_S,
-        path=path,
-        httponly=True,
-        secure=deps().settings.public_url.startswith("https:"),
-        samesite="Lax",
-    )
-    return response
+    return _to_invoice(item_id, view.id, verifier)
+
+
+@pages.post("/<item_id>/restore")
+def restore(item_id: str) -> ResponseReturnValue:
+    """Open a purchase of another browser with its receipt code."""
+    _same_origin()
+    item = get_item(session(), item_id)
+    # Mail programs add white space to a receipt code.
+    code = _RECEIPT_CODE.fullmatch("".join(request.form.get("code", "").split()))
+    if code is None:
+        return _show_item(item, BAD_CODE), 422
+    invoice_id, verifier = code.groups()
+    try:
+        claim_grant(deps(), session(), invoice_id, verifier)
+    except (UnknownInvoice, VerifierMismatch):
+        return _show_item(item, BAD_CODE), 403
+    except InvoiceNotPaid:
+        # The code is right: the invoice's page says what is missing or kept as credit.
+        pass
+    if get_invoice(session(), invoice_id).item_id != item.id:
+        return _show_item(item, OTHER_CODE), 409
+    return _to_invoice(item.id, invoice_id, verifier)
 
 
 @pages.get("/invoices/<invoice_id>")
@@ -102,7 +135,7 @@ def invoice_page(invoice_id: str) -> ResponseReturnValue:
     invoice = get_invoice(session(), invoice_id)
     item = get_item(session(), invoice.item_id)
     verifier = request.cookies.get(VERIFIER_COOKIE)
-    if verifier and (invoice.state == InvoiceState.PAID or invoice.redeemed_msat):
+    if verifier and _is_bought(invoice):
         return _show_purchase(invoice, item, verifier)
     return _show_invoice(invoice, item, verifier)
 
@@ -117,10 +150,64 @@ def redeem(invoice_id: str) -> ResponseReturnValue:
 
 
 def _same_origin() -> None:
-    """Refuse forms of other sites: they could make a reader's browser create invoices."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != deps().settings.public_url:
+    """Refuse forms of other sites: they could make a reader's browser create invoices.
+
+    Browsers say it in ``Sec-Fetch-Site`` (W3C Fetch Metadata), which no page can forge;
+    older ones and plain http only in ``Origin``; programs that are no browsers say nothing.
+    """
+    fetched_from = request.headers.get("Sec-Fetch-Site")
+    if fetched_from is not None:
+        ours = fetched_from == "same-origin"
+    else:
+        ours = request.headers.get("Origin") in (None, deps().settings.public_url)
+    if not ours:
         raise OriginNotAllowed("This form works only on the checkout page itself.")
+
+
+def _to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
+    path = f"/pay/invoices/{invoice_id}"
+    response = make_response(redirect(path, 303))
+    for name, value, sent_to in (
+        (VERIFIER_COOKIE, verifier, path),
+        (INVOICE_COOKIE, invoice_id, f"/pay/{item_id}"),
+    ):
+        response.set_cookie(
+            name,
+            value,
+            max_age=COOKIE_AGE_S,
+            path=sent_to,
+            httponly=True,
+            secure=deps().settings.public_url.startswith("https:"),
+            samesite="Lax",
+        )
+    return response
+
+
+def _show_item(item: Item, restore_error: str = "") -> str:
+    known = _invoice_of_browser(item)
+    return render_template(
+        "checkout_item.html",
+        item=item_view(deps(), session(), item).model_dump(),
+        action_url=f"/pay/{item.id}",
+        invoice=invoice_view(deps(), session(), known).model_dump() if known else None,
+        bought=known is not None and _is_bought(known),
+        restore_error=restore_error,
+    )
+
+
+def _invoice_of_browser(item: Item) -> Invoice | None:
+    invoice_id = request.cookies.get(INVOICE_COOKIE, "")
+    if not _INVOICE_ID.fullmatch(invoice_id):
+        return None
+    try:
+        invoice = get_invoice(session(), invoice_id)
+    except UnknownInvoice:
+        return None
+    return invoice if invoice.item_id == item.id else None
+
+
+def _is_bought(invoice: Invoice) -> bool:
+    return invoice.state == InvoiceState.PAID or bool(invoice.redeemed_msat)
 
 
 def _context(invoice: Invoice, item: Item) -> tuple[InvoiceView, dict[str, object]]:
@@ -134,16 +221,18 @@ def _context(invoice: Invoice, item: Item) -> tuple[InvoiceView, dict[str, objec
     }
 
 
-def _show_invoice(invoice: Invoice, item: Item, verifier: str | None) -> str:
+def _show_invoice(invoice: Invoice, item: Item, verifier: str | None, ended: bool = False) -> str:
     view, context = _context(invoice, item)
     code = f"{view.id}.{verifier}" if verifier else None
-    return render_template("checkout_invoice.html", receipt_code=code, **context)
+    return render_template("checkout_invoice.html", receipt_code=code, ended=ended, **context)
 
 
 def _show_purchase(invoice: Invoice, item: Item, verifier: str) -> ResponseReturnValue:
     try:
         collected = claim_grant(deps(), session(), invoice.id, verifier)
         opened = open_item(deps(), session(), item.id, collected.grant)
+    except GrantExpired:
+        return _show_invoice(invoice, item, None, ended=True)
     except BitcacheError:
         return _show_invoice(invoice, item, None)
     _, context = _context(invoice, item)
@@ -151,7 +240,11 @@ def _show_purchase(invoice: Invoice, item: Item, verifier: str) -> ResponseRetur
     if opened.item.file_path is None:
         # The page is on our origin: what a merchant wrote must not run here.
         context["content_html"] = Markup(nh3.clean(article_of(opened.item)))  # noqa: S704  # cleaned
-        return render_template("checkout_content.html", **context)
+        page = make_response(render_template("checkout_content.html", **context))
+        # Its pictures are where the author put them: on the site.
+        policy = page_policy(origins_of(session(), item.site_id))
+        page.headers["Content-Security-Policy"] = policy
+        return page
     link = download_link(deps(), session(), opened)
     context["download_url"] = download_url(item.id, link)
     return render_template("checkout_file.html", **context)

@@ -72,16 +72,16 @@ def check_rail(
     lost, but the reader would wait in front of a closed wall.
     """
     deps.rail(name)
-    if account_of(deps, merchant) is None:
-        raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
     status = session.get(RailStatus, name)
     floor = floor_msat(deps, status)
-    # Asked first: no network that comes back makes the amount larger.
+    # Asked first: neither a wallet nor a network that comes back makes the amount larger.
     if amount_msat < floor:
         raise AmountBelowFloor(
             f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees; "
             f"this item costs {format_sat(amount_msat)}."
         )
+    if account_of(deps, merchant) is None:
+        raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
     if status is None or deps.clock() - status.ok_at > deps.settings.rail_stale_after_s:
         raise RailUnavailable("The payment network has not been in reach lately. Try again later.")
 

@@ -13,6 +13,7 @@ variable, and never with the value of a secret.
 
 import difflib
 import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.settings.model import ConfirmationStep, Settings
 from bitcache_server.settings.sources import (
     CONFIG_VARIABLE,
+    DEFAULT_CONFIG_FILE,
     ENV_PREFIX,
     FILE_SETTINGS,
     env_name,
@@ -69,5 +71,17 @@ def _explain(error: dict[str, Any]) -> str:
         return f"{field} is no setting.{_did_you_mean(field, set(Settings.model_fields))}"
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing" and len(error["loc"]) == 1:
+        if field == "secret_key" and _nothing_is_given():
+            return (
+                f"There is no {DEFAULT_CONFIG_FILE} in {Path.cwd()}. Go to the folder where you "
+                f"ran `bitcache init`, or set {CONFIG_VARIABLE}."
+            )
         message = "is required and has no default"
     return f"{where} ({env_name(field)}): {message}."
+
+
+def _nothing_is_given() -> bool:
+    """Return whether no settings were found: most likely a shop's owner is in another folder."""
+    key = env_name("secret_key")
+    given = any(variable in os.environ for variable in (CONFIG_VARIABLE, key, f"{key}_FILE"))
+    return not given and not Path(DEFAULT_CONFIG_FILE).exists()

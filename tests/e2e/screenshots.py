@@ -236,6 +236,9 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
         "item-asked": render_template(
             "checkout_item.html", item=article, action_url="/pay/x", invoice=invoices["waiting"]
         ),
+        "item-arrived": render_template(
+            "checkout_item.html", item=article, action_url="/pay/x", invoice=invoices["confirming"]
+        ),
         "item-wrong-code": render_template(
             "checkout_item.html", item=article, action_url="/pay/x", restore_error=BAD_CODE
         ),

@@ -243,6 +243,7 @@ CHECKOUT = (
     "item",
     "item-bought",
     "item-asked",
+    "item-arrived",
     "item-wrong-code",
     "item-file",
     "item-not-payable",

@@ -314,7 +314,7 @@ def test_an_item_that_nobody_can_buy_says_why(cli: Cli, session: Session) -> Non
     fiat = add_item(cli, site)
     assert cheap["why_not"] == low
     assert "start `bitcache jobs`" in dear["why_not"]
-    assert fiat["why_not"] == "no exchange rate is known yet: start `bitcache jobs`"
+    assert fiat["why_not"] == "no exchange rate is known yet; start `bitcache jobs`"
     assert f"nothing yet: {low}" in cli.run("item", "show", cheap["id"]).stdout
     report(session, at=int(time.time()))
     assert cli.ask("item", "show", dear["id"])["why_not"] is None

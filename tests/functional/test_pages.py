@@ -262,7 +262,7 @@ def test_access_that_has_ended_is_told_and_sold_again(browser: Browser) -> None:
         "price": 2_000,
         "currency": "SAT",
         "content_html": "<p>For an hour.</p>",
-        "policy": {"type": "hours", "hours": 1},
+        "access_hours": 1,
     }
     made = call(world, "POST", "/v1/items", world.secret, json=body)
     assert made.status_code == 201, made.text
@@ -316,6 +316,9 @@ def test_money_that_came_late_is_used_on_the_page(browser: Browser) -> None:
     purchase = browser.buy(world.article_id)
     world.expire(world.deps.settings.invoice_lifetime_s + 1)
     world.pay(purchase)
+    offer = browser.get(f"/pay/{world.article_id}").text
+    assert f'href="{page_of(purchase)}">See how far it is</a>' in offer
+    assert "Pay with bitcoin" not in offer
     page = browser.get(page_of(purchase)).text
     assert f'<form method="post" action="{page_of(purchase)}"' in page
     assert browser.post(page_of(purchase), "https://evil.example").status_code == 403

@@ -203,10 +203,14 @@ export class Session {
   async #unlock(fresh = false) {
     const { grant, kind } = this.store.read();
     const item = this.itemId;
+    let { invoice } = this.model;
     try {
       const content = kind === 'article' ? await this.api(`content/${item}`, { grant }) : {};
       this.unfollow();
-      this.set({ phase: 'unlocked', html: content.html, offline: false, notice: '' });
+      // Redeemed money, here or in another tab, is no credit any more.
+      const stale = invoice && invoice.state !== 'paid' && `invoices/${invoice.id}`;
+      if (stale) invoice = await this.api(stale).catch(() => undefined);
+      this.set({ phase: 'unlocked', html: content.html, invoice, offline: false, notice: '' });
       this.emit('unlocked', { item, kind });
     } catch (error) {
       await this.#renew(error, fresh);

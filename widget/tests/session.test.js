@@ -212,6 +212,23 @@ test('late money on an earlier code is found while a newer one waits', async () 
   assert.equal(session.model.phase, 'unlocked');
 });
 
+for (const left of [0, 700_000, undefined]) {
+  test(`of credit that was used, ${left} msat are shown as what is left`, async () => {
+    const credit = (msat) => anInvoice({ state: 'expired', credit_msat: msat });
+    answers['POST invoices'] = credit(5_000_000 + left || 5_000_000);
+    await visit();
+    await session.pay();
+    answers['POST invoices/in_1/redeem'] = () => {
+      // Without an answer, nothing is said about credit.
+      answers['GET invoices/in_1'] = left === undefined ? undefined : credit(left);
+      return CLAIM;
+    };
+    await session.redeem();
+    assert.equal(session.model.phase, 'unlocked');
+    assert.equal(session.model.invoice?.credit_msat, left);
+  });
+}
+
 test('a receipt code opens the item here; a wrong one changes nothing', async () => {
   storage.items.set(NAME, JSON.stringify({ invoice: 'in_1', verifier: 'mine' }));
   await visit();
