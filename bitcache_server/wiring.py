@@ -9,7 +9,7 @@ from bitcache_server.rails.base import Rail
 from bitcache_server.rails.registry import make_rail
 from bitcache_server.rates.base import RateSource
 from bitcache_server.rates.fixed import FixedRates
-from bitcache_server.rates.http_sources import ticker_source
+from bitcache_server.rates.http_sources import HttpRateSource, ticker_source
 from bitcache_server.services.deps import Deps
 from bitcache_server.settings import Settings
 from bitcache_server.storage.local import LocalFiles
@@ -63,7 +63,13 @@ def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
 def _rate_sources(settings: Settings) -> Sequence[RateSource]:
     if settings.fixed_rates:
         return (FixedRates(settings.fixed_rates),)
-    return tuple(
-        ticker_source(name, settings.rate_base_urls.get(name, ""), settings.rate_timeout_s)
+    timeout_s = settings.rate_timeout_s
+    known = [
+        ticker_source(name, settings.rate_base_urls.get(name, ""), timeout_s)
         for name in settings.rate_sources
-    )
+    ]
+    own = [
+        HttpRateSource(name, source.url, source.json_path, timeout_s)
+        for name, source in settings.rate_custom_sources.items()
+    ]
+    return (*known, *own)

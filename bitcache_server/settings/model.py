@@ -37,6 +37,16 @@ class ConfirmationStep(BaseModel):
     confirmations: Annotated[int, Field(ge=0, le=144)]
 
 
+class CustomRateSource(BaseModel):
+    """An address that answers in JSON; ``{currency}`` in either part is filled in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    json_path: str
+    """Names and positions with dots between: ``data.prices.0.{currency}``."""
+
+
 DEFAULT_CONFIRMATIONS = (
     ConfirmationStep(up_to_sat=10_000, confirmations=0),
     ConfirmationStep(up_to_sat=1_000_000, confirmations=1),
@@ -114,12 +124,12 @@ class Settings(BaseSettings):
     """How long the answer to an Idempotency-Key is kept."""
 
     rate_sources: Names = ["coinbase", "kraken", "bitstamp", "coingecko"]
+    rate_custom_sources: dict[str, CustomRateSource] = {}
+    """Sources of your own, asked beside ``rate_sources``; the name is what the doctor shows."""
     rate_base_urls: dict[str, str] = {}
     """Another address for a source, by its name: a mirror, or a server in a test."""
     rate_refresh_s: Annotated[int, Field(ge=1)] = 60
     rate_timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
-    rate_fresh_s: Annotated[int, Field(ge=1)] = 300
-    """Answers older than this do not count for the median."""
     rate_max_age_s: Annotated[int, Field(ge=1)] = 86_400
     """The last good rate sells until it is this old."""
     fixed_rates: dict[str, Decimal] = {}
