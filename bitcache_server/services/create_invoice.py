@@ -19,6 +19,9 @@ from bitcache_server.services.request_payment import request_payment
 from bitcache_server.tokens.secrets import new_id
 from bitcache_server.tokens.verifier import check_challenge_format
 
+#: Of an invoice that nothing has happened to; a payment request makes the second.
+FIRST_VERSION = 1
+
 
 @dataclass(frozen=True)
 class InvoiceOrder:
@@ -79,7 +82,7 @@ def _new_invoice(
         created_at=now,
         expires_at=now + deps.settings.invoice_lifetime_s,
         changed_at=now,
-        version=1,
+        version=FIRST_VERSION,
     )
 
 

@@ -30,6 +30,8 @@ class Deps:
     commission: CommissionRule
     signers: dict[str, tuple[int, tuple[str, ...], GrantSigner]] = field(default_factory=dict)
     """Cache of ``site_keys``: site id to (read at, secrets, signer)."""
+    item_sites: dict[str, str] = field(default_factory=dict)
+    """Cache of ``items``: item id to site id."""
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Cache of ``request_payment``: rail and account to the account in normal form."""
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownItem
 from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.paging import Page, decode_cursor, page_of
 from bitcache_server.services.quotes import parse_item_price, quote
@@ -17,6 +18,7 @@ from bitcache_server.tokens.secrets import new_id
 MAX_CONTENT_CHARS = 500_000
 MAX_TEASER_CHARS = 2_000
 MAX_TITLE_CHARS = 300
+MAX_CACHED_SITES = 100_000
 #: One hundred years: anything longer is "for ever" misspelt.
 MAX_ACCESS_HOURS = 876_600
 
@@ -115,16 +117,27 @@ def get_item(session: Session, item_id: str) -> Item:
 def get_offer(session: Session, item_id: str) -> tuple[Item, Merchant]:
     """Return an item and whom it pays, with one query; raise UnknownItem."""
     query = (
-        select(Item, Merchant)
+        # The rate comes along so that the quote, which follows, finds it in the session.
+        select(Item, Merchant, StoredRate)
         .join(Site, Site.id == Item.site_id)
         .join(Merchant, Merchant.id == Site.merchant_id)
+        .outerjoin(StoredRate, StoredRate.currency == Item.price_currency)
         .where(Item.id == item_id)
     )
     row = session.execute(query).one_or_none()
     if row is None:
         raise UnknownItem(f"There is no item {item_id[:64]!r}.")
-    item, merchant = row
+    item, merchant, _ = row
     return item, merchant
+
+
+def site_of(deps: Deps, session: Session, item_id: str) -> str:
+    """Return the site of an item, which never changes; raise UnknownItem."""
+    if item_id not in deps.item_sites:
+        if len(deps.item_sites) >= MAX_CACHED_SITES:
+            deps.item_sites.clear()
+        deps.item_sites[item_id] = get_item(session, item_id).site_id
+    return deps.item_sites[item_id]
 
 
 def list_items(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Item]:

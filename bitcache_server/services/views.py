@@ -11,6 +11,7 @@ from bitcache_server.domain.money import MSAT_PER_SAT, SAT, exponent_of
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
+from bitcache_server.services.create_invoice import FIRST_VERSION
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.offers import rails_for
 from bitcache_server.services.quotes import UsedRate, quote
@@ -217,6 +218,8 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
 
 def request_views(deps: Deps, session: Session, invoice: Invoice) -> list[RequestView]:
     """Return how the invoice can be paid, one entry for each rail that was asked for."""
+    if invoice.version == FIRST_VERSION:
+        return []  # Nobody has asked for an address yet.
     query = select(RequestRow).where(RequestRow.invoice_id == invoice.id)
     return [
         _request(deps, row, invoice) for row in session.scalars(query.order_by(RequestRow.rail))

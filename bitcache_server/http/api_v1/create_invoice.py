@@ -11,7 +11,7 @@ from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.services.create_invoice import InvoiceOrder
 from bitcache_server.services.create_invoice import create_invoice as create
-from bitcache_server.services.items import get_item
+from bitcache_server.services.items import site_of
 from bitcache_server.services.once import once
 from bitcache_server.services.views import InvoiceView, invoice_view
 
@@ -30,7 +30,7 @@ def create_invoice() -> Response:
     """Create an invoice."""
     body = read_json(CreateInvoice)
     check_limit(INVOICES)
-    check_limit(SITE_INVOICES, get_item(session(), body.item).site_id)
+    check_limit(SITE_INVOICES, site_of(deps(), session(), body.item))
     order = InvoiceOrder(body.item, body.challenge, body.rail, page_origin())
     text = once(
         deps(),
