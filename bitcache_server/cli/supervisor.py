@@ -62,6 +62,7 @@ def _watch(
 
 
 def _accepts(listener: Listener) -> bool:
+    # Looked up here, never bound.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)  # noqa: S104
     try:
         with socket.create_connection((host, listener.port), timeout=1):
