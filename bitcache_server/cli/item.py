@@ -15,8 +15,14 @@ from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.domain.money import SAT, Fiat, format_sat
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.session import write_transaction
-from bitcache_server.services.catalog import change_price, page_items
-from bitcache_server.services.items import MAX_CONTENT_CHARS, NewItem, add_item, get_item
+from bitcache_server.services.catalog import change_price
+from bitcache_server.services.items import (
+    MAX_CONTENT_CHARS,
+    NewItem,
+    add_item,
+    get_item,
+    list_items,
+)
 from bitcache_server.services.merchants import get_site
 from bitcache_server.services.views import ItemView, item_view
 
@@ -111,7 +117,8 @@ def _read_article(path: str) -> str:
 def list_(site_id: str | None, limit: int, cursor: str | None) -> None:
     """List items, newest first."""
     with work() as w:
-        page = page_items(w.session, site_id, cursor, limit)
+        known = None if site_id is None else get_site(w.session, site_id).id
+        page = list_items(w.session, known, cursor, limit)
         documents = [item_view(w.deps, w.session, i).model_dump() for i in page.rows]
         rows = [[i.id, i.kind, price_text(i), i.title, i.external_id or ""] for i in page.rows]
         emit(

@@ -11,8 +11,8 @@ from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import work
 from bitcache_server.models.catalog import Item, Site
 from bitcache_server.models.session import write_transaction
-from bitcache_server.services.catalog import change_origins, list_sites, page_items
-from bitcache_server.services.items import get_item
+from bitcache_server.services.catalog import change_origins, list_sites
+from bitcache_server.services.items import get_item, list_items
 from bitcache_server.services.merchants import add_site, get_site, rotate_site_secret
 from bitcache_server.services.origins import origins_of
 
@@ -129,7 +129,7 @@ def tag(site_or_item: str) -> None:
 def _items(session: Session, site_or_item: str) -> tuple[Sequence[Item], bool]:
     if site_or_item.startswith("it_"):
         return [get_item(session, site_or_item)], False
-    page = page_items(session, site_or_item, None, _MAX_TAGS)
+    page = list_items(session, get_site(session, site_or_item).id, None, _MAX_TAGS)
     return page.rows, page.next_cursor is not None
 
 

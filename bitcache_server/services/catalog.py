@@ -5,7 +5,7 @@ Those that change something run inside the caller's transaction.
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownMerchant
@@ -13,7 +13,6 @@ from bitcache_server.models.catalog import Item, Merchant, Site, SiteOrigin
 from bitcache_server.services.items import get_item
 from bitcache_server.services.merchants import get_site
 from bitcache_server.services.origins import normalise_origin, origins_of
-from bitcache_server.services.paging import Page, decode_cursor, page_of
 from bitcache_server.services.quotes import parse_item_price
 
 
@@ -66,17 +65,6 @@ def change_origins(
         session.add(SiteOrigin(site_id=site.id, origin=origin))
     session.flush()
     return frozenset(after)
-
-
-def page_items(session: Session, site_id: str | None, cursor: str | None, limit: int) -> Page[Item]:
-    """Return the items of one site, or of all, newest first."""
-    query = select(Item)
-    if site_id is not None:
-        query = query.where(Item.site_id == get_site(session, site_id).id)
-    if cursor:
-        query = query.where(tuple_(Item.created_at, Item.id) < tuple_(*decode_cursor(cursor)))
-    query = query.order_by(Item.created_at.desc(), Item.id.desc()).limit(limit + 1)
-    return page_of(session.scalars(query).all(), limit, lambda item: (item.created_at, item.id))
 
 
 def change_price(session: Session, item_id: str, price: str, currency: str) -> Item:

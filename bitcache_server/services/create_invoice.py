@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import OriginNotAllowed, UnknownInvoice
@@ -13,7 +12,7 @@ from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import get_offer
 from bitcache_server.services.offers import check_rail
 from bitcache_server.services.origins import origins_of
-from bitcache_server.services.paging import Page, decode_cursor, page_of
+from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.request_payment import request_payment
 from bitcache_server.tokens.secrets import new_id
@@ -107,9 +106,4 @@ def get_invoice(session: Session, invoice_id: str) -> Invoice:
 
 def list_invoices(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Invoice]:
     """Return the invoices of a site, newest first."""
-    query = select(Invoice).where(Invoice.site_id == site.id)
-    if cursor:
-        key = tuple_(Invoice.created_at, Invoice.id)
-        query = query.where(key < tuple_(*decode_cursor(cursor)))
-    query = query.order_by(Invoice.created_at.desc(), Invoice.id.desc()).limit(limit + 1)
-    return page_of(session.scalars(query).all(), limit, lambda row: (row.created_at, row.id))
+    return newest_first(session, Invoice, [Invoice.site_id == site.id], cursor, limit)

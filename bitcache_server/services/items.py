@@ -1,16 +1,15 @@
 """What a site sells."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownItem
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.paging import Page, decode_cursor, page_of
+from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import parse_item_price, quote
 from bitcache_server.services.texts import check_name, check_text
 from bitcache_server.tokens.secrets import new_id
@@ -140,11 +139,7 @@ def site_of(deps: Deps, session: Session, item_id: str) -> str:
     return deps.item_sites[item_id]
 
 
-def list_items(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Item]:
-    """Return the items of a site, newest first."""
-    query = select(Item).where(Item.site_id == site.id)
-    if cursor:
-        query = query.where(tuple_(Item.created_at, Item.id) < tuple_(*decode_cursor(cursor)))
-    query = query.order_by(Item.created_at.desc(), Item.id.desc()).limit(limit + 1)
-    rows: Sequence[Item] = session.scalars(query).all()
-    return page_of(rows, limit, lambda item: (item.created_at, item.id))
+def list_items(session: Session, site_id: str | None, cursor: str | None, limit: int) -> Page[Item]:
+    """Return the items of one site, or of all, newest first."""
+    conditions = [] if site_id is None else [Item.site_id == site_id]
+    return newest_first(session, Item, conditions, cursor, limit)

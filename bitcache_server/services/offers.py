@@ -10,8 +10,6 @@ from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.services.deps import Deps
 
-ONCHAIN = "onchain"
-
 
 @dataclass(frozen=True)
 class Offers:
@@ -89,7 +87,9 @@ def check_rail(
 def confirmations_for(deps: Deps, amount_msat: int) -> int:
     """Return how many confirmations make an amount final; 0 accepts it on sight."""
     amount_sat = msat_to_sat_ceil(amount_msat)
-    for step in deps.settings.confirmations:
-        if step.up_to_sat is None or amount_sat <= step.up_to_sat:
-            return step.confirmations
-    return deps.settings.confirmations[-1].confirmations
+    # The settings see to it that the last step holds for any amount.
+    return next(
+        step.confirmations
+        for step in deps.settings.confirmations
+        if step.up_to_sat is None or amount_sat <= step.up_to_sat
+    )

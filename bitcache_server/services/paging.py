@@ -2,13 +2,19 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from bitcache_server.domain.errors import InvalidRequest
+from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy.orm import Session
 
-T = TypeVar("T")
+from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.models.catalog import Item
+from bitcache_server.models.sales import Invoice
+
+#: What is listed; each has ``created_at`` and ``id``.
+T = TypeVar("T", Item, Invoice)
 
 
 @dataclass(frozen=True)
@@ -19,17 +25,31 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def page_of(rows: Sequence[T], limit: int, key: Callable[[T], tuple[int, str]]) -> Page[T]:
-    """Cut a list that was read with one row more than ``limit``."""
+def newest_first(
+    session: Session,
+    model: type[T],
+    conditions: Sequence[ColumnElement[bool]],
+    cursor: str | None,
+    limit: int,
+) -> Page[T]:
+    """Return a page of the rows that meet the conditions.
+
+    One row more than ``limit`` is read, to know whether there is another page. Raises
+    InvalidRequest for a cursor that was not given out here.
+    """
+    query = select(model).where(*conditions)
+    if cursor:
+        query = query.where(tuple_(model.created_at, model.id) < tuple_(*_decode(cursor)))
+    query = query.order_by(model.created_at.desc(), model.id.desc()).limit(limit + 1)
+    rows = session.scalars(query).all()
     if len(rows) <= limit:
         return Page(rows, None)
-    kept = rows[:limit]
-    created_at, row_id = key(kept[-1])
-    cursor = base64.urlsafe_b64encode(f"{created_at}:{row_id}".encode()).decode().rstrip("=")
-    return Page(kept, cursor)
+    last = rows[limit - 1]
+    text = f"{last.created_at}:{last.id}"
+    return Page(rows[:limit], base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
 
 
-def decode_cursor(cursor: str) -> tuple[int, str]:
+def _decode(cursor: str) -> tuple[int, str]:
     """Return (created_at, id) of the last row of the page before; raise InvalidRequest."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.api import open_world
 from tests.support.databases import Databases
+from tests.support.shops import assert_nothing_lost
 from tests.support.world import World
 
 
@@ -23,3 +24,10 @@ def start_world(databases: Databases, tmp_path: Path) -> Iterator[Callable[..., 
 def sqlite_world(start_world: Callable[..., World]) -> World:
     """Return a stocked server, for what is the same on both engines."""
     return start_world()
+
+
+@pytest.fixture
+def shop(world: World) -> Iterator[World]:
+    """Return a world in which every test must leave the books in order."""
+    yield world
+    assert_nothing_lost(world)

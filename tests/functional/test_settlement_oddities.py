@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import pytest
 from sqlalchemy import select
 
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.catalog import Item
-from bitcache_server.models.ledger import Grant
 from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Payment
 from bitcache_server.models.session import write_transaction
@@ -27,8 +25,9 @@ from bitcache_server.rails.fake import FakeRail
 from bitcache_server.services.watch_rail import watch_rail
 from tests.support.shops import (
     PRICE_MSAT,
-    assert_nothing_lost,
     held,
+    live_revision,
+    open_content,
     sell_at,
     transfers,
 )
@@ -36,25 +35,6 @@ from tests.support.world import Purchase, World
 
 LIFETIME_S = 900
 DEAR_SAT = 20_000
-
-
-@pytest.fixture
-def shop(world: World) -> Iterator[World]:
-    """Return a world in which every test must leave the books in order."""
-    yield world
-    assert_nothing_lost(world)
-
-
-def _open(shop: World, purchase: Purchase, grant: str) -> tuple[int, str]:
-    answer = shop.get(f"/v1/content/{purchase.invoice['item']}", grant)
-    return answer.status_code, str(answer.get_json().get("code", ""))
-
-
-def _revision(shop: World, purchase: Purchase) -> int:
-    query = select(Grant.revision).where(Grant.owner_id == purchase.id, Grant.revoked_at.is_(None))
-    [revision] = shop.session.scalars(query)
-    shop.session.rollback()
-    return revision
 
 
 def _redeem(shop: World, purchase: Purchase) -> str:
@@ -73,7 +53,7 @@ def test_a_removed_payment_that_is_mined_after_all_counts_again(shop: World) -> 
     assert shop.state(purchase) is InvoiceState.OPEN
     _replay(shop, _next_block(shop, _sighting(shop, reference)))
     assert shop.state(purchase) is InvoiceState.PAID
-    assert _revision(shop, purchase) == 2
+    assert live_revision(shop, purchase) == 2
 
 
 def test_redeemed_credit_that_vanishes_is_the_operators_loss(shop: World) -> None:
@@ -87,7 +67,7 @@ def test_redeemed_credit_that_vanishes_is_the_operators_loss(shop: World) -> Non
     assert held(shop, chart.invoice(purchase.id)) == 0
     assert held(shop, chart.merchant(shop.merchant_id)) == PRICE_MSAT * 99 // 100
     assert shop.read(purchase)["credit_msat"] == 0
-    assert _open(shop, purchase, grant) == (200, "")
+    assert open_content(shop, purchase, grant) == (200, "")
     # Money that comes later makes up for it first.
     shop.pay(purchase, PRICE_MSAT + 1_000)
     assert held(shop, chart.LOSS) == 0
@@ -109,7 +89,7 @@ def test_money_in_time_after_a_loss_is_not_sold_twice(shop: World) -> None:
     seen = shop.read(purchase)
     assert (seen["state"], seen["credit_msat"]) == ("paid", 0)
     assert shop.read(other)["state"] == "paid"
-    assert _open(shop, purchase, grant) == (200, "")
+    assert open_content(shop, purchase, grant) == (200, "")
     assert held(shop, chart.LOSS) == 0
 
 
@@ -135,7 +115,7 @@ def test_a_payment_first_seen_in_a_block_is_judged_after_a_reorg(shop: World) ->
     shop.rail.reorg()
     shop.watch()
     assert shop.state(purchase) is InvoiceState.SEEN
-    assert _open(shop, purchase, grant) == (403, "grant_revoked")
+    assert open_content(shop, purchase, grant) == (403, "grant_revoked")
     shop.mine()
     assert shop.state(purchase) is InvoiceState.PAID
 
@@ -207,9 +187,9 @@ def test_a_grant_that_ran_out_is_bought_again_from_credit(shop: World) -> None:
     first = _redeem(shop, purchase)
     assert shop.read(purchase)["credit_msat"] == 5_000_000, "what was paid for is not paid again"
     shop.clock.pass_time(3_600)
-    assert _open(shop, purchase, first) == (403, "grant_expired")
+    assert open_content(shop, purchase, first) == (403, "grant_expired")
     second = _redeem(shop, purchase)
-    assert _open(shop, purchase, second) == (200, "")
+    assert open_content(shop, purchase, second) == (200, "")
     assert shop.read(purchase)["credit_msat"] == 1_000_000
     shop.mine()
     assert shop.read(purchase)["credit_msat"] == 1_000_000

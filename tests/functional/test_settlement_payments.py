@@ -1,14 +1,11 @@
 """What payments make of an invoice, through HTTP and the watch, on both databases."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from tests.support.shops import (
     PRICE_MSAT,
-    assert_nothing_lost,
     held,
     payment_count,
     restarted,
@@ -21,13 +18,6 @@ from tests.support.world import LOCKED, Purchase, World
 GENESIS_TIME = 1_700_000_000
 BLOCK_INTERVAL_S = 600
 LIFETIME_S = 900
-
-
-@pytest.fixture
-def shop(world: World) -> Iterator[World]:
-    """Return a world in which every test must leave the books in order."""
-    yield world
-    assert_nothing_lost(world)
 
 
 def _content(shop: World, purchase: Purchase) -> str:

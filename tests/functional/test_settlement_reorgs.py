@@ -1,46 +1,24 @@
 """Money that goes away again: reorganisations, double spends, forgetful nodes."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
-from sqlalchemy import select
 
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
-from bitcache_server.models.ledger import Grant
 from tests.support.shops import (
     PRICE_MSAT,
     assert_nothing_lost,
     held,
+    live_revision,
+    open_content,
     opened_world,
     sell_at,
     transfers,
 )
-from tests.support.world import Purchase, World
+from tests.support.world import World
 
 LIFETIME_S = 900
 DEAR_SAT = 20_000
-
-
-@pytest.fixture
-def shop(world: World) -> Iterator[World]:
-    """Return a world in which every test must leave the books in order."""
-    yield world
-    assert_nothing_lost(world)
-
-
-def _open(shop: World, purchase: Purchase, grant: str) -> tuple[int, str]:
-    answer = shop.get(f"/v1/content/{purchase.invoice['item']}", grant)
-    return answer.status_code, str(answer.get_json().get("code", ""))
-
-
-def _revision(shop: World, purchase: Purchase) -> int:
-    query = select(Grant.revision).where(Grant.owner_id == purchase.id, Grant.revoked_at.is_(None))
-    [revision] = shop.session.scalars(query)
-    shop.session.rollback()
-    return revision
 
 
 def _no_money_anywhere(shop: World) -> None:
@@ -55,23 +33,23 @@ def test_a_reorg_takes_a_confirmed_sale_back_until_it_is_mined_again(shop: World
     shop.pay(purchase)
     shop.mine()
     grant = shop.grant(purchase)
-    assert _open(shop, purchase, grant) == (200, "")
-    assert _revision(shop, purchase) == 1
+    assert open_content(shop, purchase, grant) == (200, "")
+    assert live_revision(shop, purchase) == 1
 
     shop.rail.reorg()
     shop.watch()
     seen = shop.read(purchase)
     assert (seen["state"], seen["payments"][0]["confirmations"]) == ("seen", 0)
     assert seen["payments"][0]["state"] == "seen"
-    assert _open(shop, purchase, grant) == (403, "grant_revoked")
+    assert open_content(shop, purchase, grant) == (403, "grant_revoked")
     assert shop.claim(purchase).get_json()["code"] == "invoice_not_paid"
     _no_money_anywhere(shop)
 
     shop.mine()
     assert shop.state(purchase) is InvoiceState.PAID
-    assert _open(shop, purchase, grant) == (403, "grant_revoked")
-    assert _open(shop, purchase, shop.grant(purchase)) == (200, "")
-    assert _revision(shop, purchase) == 2
+    assert open_content(shop, purchase, grant) == (403, "grant_revoked")
+    assert open_content(shop, purchase, shop.grant(purchase)) == (200, "")
+    assert live_revision(shop, purchase) == 2
     assert held(shop, chart.clearing("fake")) == -DEAR_SAT * 1_000
 
 
@@ -83,7 +61,7 @@ def test_a_reorg_leaves_a_small_sale_that_waits_again(shop: World) -> None:
     shop.rail.reorg()
     shop.watch()
     assert shop.state(purchase) is InvoiceState.PAID
-    assert _open(shop, purchase, grant) == (200, "")
+    assert open_content(shop, purchase, grant) == (200, "")
     shop.mine()
     assert len(transfers(shop, Kind.RECEIPT)) == 1
     assert held(shop, chart.clearing("fake")) == -PRICE_MSAT
@@ -115,13 +93,13 @@ def test_without_revocation_the_grant_stays(tmp_path: Path, database_url: str) -
         shop.rail.reorg()
         shop.watch()
         assert shop.state(purchase) is InvoiceState.SEEN
-        assert _open(shop, purchase, grant) == (200, "")
+        assert open_content(shop, purchase, grant) == (200, "")
         assert shop.claim(purchase).status_code == 200
         _no_money_anywhere(shop)
         assert_nothing_lost(shop)
         shop.mine()
         assert shop.state(purchase) is InvoiceState.PAID
-        assert _open(shop, purchase, grant) == (200, "")
+        assert open_content(shop, purchase, grant) == (200, "")
         assert_nothing_lost(shop)
 
 
@@ -135,15 +113,15 @@ def test_a_double_spend_undoes_a_sale_on_sight(shop: World) -> None:
     seen = shop.read(purchase)
     assert (seen["state"], seen["received_msat"], seen["missing_msat"]) == ("open", 0, PRICE_MSAT)
     assert [p["state"] for p in seen["payments"]] == ["removed"]
-    assert _open(shop, purchase, grant) == (403, "grant_revoked")
+    assert open_content(shop, purchase, grant) == (403, "grant_revoked")
     _no_money_anywhere(shop)
     booked = transfers(shop)
     assert len(booked) == 6, "receipt, sale, commission, and each taken back"
     assert {(to, origin, msat) for origin, to, msat in booked} == set(booked)
     # An honest payment after that pays, with a higher revision.
     shop.pay(purchase)
-    assert _open(shop, purchase, shop.grant(purchase)) == (200, "")
-    assert _revision(shop, purchase) == 2
+    assert open_content(shop, purchase, shop.grant(purchase)) == (200, "")
+    assert live_revision(shop, purchase) == 2
 
 
 def test_a_double_spend_after_the_expiry_closes_the_invoice(shop: World) -> None:
@@ -182,7 +160,7 @@ def test_a_forgotten_payment_is_sent_again_and_stays(shop: World) -> None:
     shop.watch()
     shop.check_unconfirmed()
     assert shop.read(purchase)["payments"][0]["state"] == "seen"
-    assert _open(shop, purchase, grant) == (200, "")
+    assert open_content(shop, purchase, grant) == (200, "")
     shop.mine()
     assert shop.read(purchase)["payments"][0]["confirmations"] == 1
     assert len(transfers(shop, Kind.RECEIPT)) == 1

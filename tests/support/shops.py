@@ -217,3 +217,17 @@ def requests_of(world: World) -> list[RequestRow]:
     world.session.expunge_all()
     world.session.rollback()
     return list(rows)
+
+
+def open_content(shop: World, purchase: Purchase, grant: str) -> tuple[int, str]:
+    """Ask for the paid text; return the status and the error code."""
+    answer = shop.get(f"/v1/content/{purchase.invoice['item']}", grant)
+    return answer.status_code, str(answer.get_json().get("code", ""))
+
+
+def live_revision(shop: World, purchase: Purchase) -> int:
+    """Return the revision of the one grant that is not revoked."""
+    query = select(Grant.revision).where(Grant.owner_id == purchase.id, Grant.revoked_at.is_(None))
+    [revision] = shop.session.scalars(query)
+    shop.session.rollback()
+    return revision

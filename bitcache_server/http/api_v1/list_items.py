@@ -25,7 +25,7 @@ def list_items() -> Response:
     """Return a page of the site's items."""
     site = require_site()
     query = read_query(PageQuery)
-    page = list_of_items(session(), site, query.cursor, query.limit)
+    page = list_of_items(session(), site.id, query.cursor, query.limit)
     views = [item_view(deps(), session(), item) for item in page.rows]
     return json_answer(ItemPage(items=views, next_cursor=page.next_cursor))
 

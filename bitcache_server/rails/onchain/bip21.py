@@ -1,16 +1,16 @@
 """Payment links (BIP 21) and their form for QR codes."""
 
-from decimal import Decimal
 from urllib.parse import quote
+
+from bitcache_server.domain.money import format_btc
 
 #: Beginnings of bech32 addresses (BIP 173), which may be written in upper case.
 _BECH32_BEGINNINGS = ("bc1", "tb1", "bcrt1")
-_SAT_EXPONENT = -8
 
 
 def payment_uri(address: str, amount_sat: int, label: str | None = None) -> str:
     """Return ``bitcoin:<address>?amount=<BTC>``; the amount is exact, without an exponent."""
-    uri = f"bitcoin:{address}?amount={_btc(amount_sat)}"
+    uri = f"bitcoin:{address}?amount={format_btc(amount_sat)}"
     return uri if not label else f"{uri}&label={quote(label, safe='')}"
 
 
@@ -23,10 +23,4 @@ def qr_uri(address: str, amount_sat: int) -> str:
     """
     if not address.lower().startswith(_BECH32_BEGINNINGS):
         return payment_uri(address, amount_sat)
-    return f"BITCOIN:{address.upper()}?amount={_btc(amount_sat)}"
-
-
-def _btc(amount_sat: int) -> str:
-    """Return bitcoins as a plain decimal: 5000 is ``0.00005``, 100000000 is ``1``."""
-    text = format(Decimal(amount_sat).scaleb(_SAT_EXPONENT), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"BITCOIN:{address.upper()}?amount={format_btc(amount_sat)}"
