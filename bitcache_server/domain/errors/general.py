@@ -1,25 +1,6 @@
-"""Every error that leaves the server, each with a stable string code.
+"""Requests, items, invoices, grants, storage."""
 
-A code is API: it never changes its meaning and is never used twice. The HTTP
-status of a code stands in ``http/errors.py``; the domain does not know HTTP.
-"""
-
-from typing import ClassVar
-
-
-class BitcacheError(Exception):
-    """An error with a stable ``code``, a ``title`` and a sentence for a person.
-
-    ``detail`` says what was wrong with this very request and, where it helps,
-    what to do. It is shown to callers: it never carries a secret.
-    """
-
-    code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Something went wrong on our side"
-
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+from bitcache_server.domain.errors.base import BitcacheError
 
 
 class InvalidRequest(BitcacheError):
@@ -121,11 +102,6 @@ class AmountBelowFloor(BitcacheError):
     title = "The price is too small for the ways to pay that are on offer"
 
 
-class RailUnavailable(BitcacheError):
-    code = "rail_unavailable"
-    title = "This way to pay is not available now"
-
-
 class AddressesExhausted(BitcacheError):
     code = "addresses_exhausted"
     title = "All on-chain addresses are in use"
@@ -138,7 +114,7 @@ class IdempotencyConflict(BitcacheError):
 
 class VerifierMismatch(BitcacheError):
     code = "verifier_mismatch"
-    title = "The verifier does not belong to this invoice"
+    title = "The verifier does not belong to this invoice or approval"
 
 
 class InvoiceNotPaid(BitcacheError):
@@ -211,11 +187,6 @@ class PrivateKeyRefused(BitcacheError):
     title = "That is a private key; give the public one"
 
 
-class InsufficientBalance(BitcacheError):
-    code = "insufficient_balance"
-    title = "The balance is too small"
-
-
 class StorageBusy(BitcacheError):
     code = "storage_busy"
     title = "The database is busy"
@@ -236,79 +207,9 @@ class ConfigurationError(BitcacheError):
     title = "A setting is missing or wrong"
 
 
-class RailError(BitcacheError):
-    """A rail could not do its work; money keeps its state until it can."""
-
-    code = "rail_error"
-    title = "The payment network gave an error"
-
-
-class NodeUnreachable(RailError):
-    code = "node_unreachable"
-    title = "The Bitcoin node does not answer"
-
-
-class NodeUnauthorized(RailError):
-    code = "node_unauthorized"
-    title = "The Bitcoin node refuses the user name or password"
-
-
-class NodeWrongNetwork(RailError):
-    code = "node_wrong_network"
-    title = "The Bitcoin node is on another network"
-
-
-class NodeSyncing(RailError):
-    code = "node_syncing"
-    title = "The Bitcoin node is still syncing"
-
-
-class NodePruned(RailError):
-    code = "node_pruned"
-    title = "The Bitcoin node no longer has a block that is needed"
-
-
-class UnknownWallet(BitcacheError):
-    code = "unknown_wallet"
-    title = "There is no such wallet"
-
-
-class CreditRestricted(BitcacheError):
-    code = "credit_restricted"
-    title = "This balance can be spent with one merchant only"
-
-
-class UnknownTransfer(BitcacheError):
-    code = "unknown_transfer"
-    title = "There is no such transfer"
-
-
-class AlreadyReversed(BitcacheError):
-    code = "already_reversed"
-    title = "The transfer was taken back before"
-
-
 class ReceiptInvalid(BitcacheError):
     code = "receipt_invalid"
     title = "The receipt is not valid here"
-
-
-class NodeRejected(RailError):
-    """The node answered with an error of its own; ``rpc_code`` is Bitcoin Core's number."""
-
-    code = "node_rejected"
-    title = "The Bitcoin node refused the call"
-
-    def __init__(self, detail: str = "", rpc_code: int = 0) -> None:
-        super().__init__(detail)
-        self.rpc_code = rpc_code
-
-
-class NodeChainUnknown(RailError):
-    """The node never saw the block that the cursor names; there is no way back from it."""
-
-    code = "node_chain_unknown"
-    title = "The Bitcoin node does not know the block where the watch left off"
 
 
 class RangeNotSatisfiable(BitcacheError):
@@ -321,8 +222,3 @@ class ListenerDied(BitcacheError):
 
     code = "listener_died"
     title = "A listener has ended by itself"
-
-
-class UnknownRail(RailUnavailable):
-    code = "unknown_rail"
-    title = "This server has no such way to pay"

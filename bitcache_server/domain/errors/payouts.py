@@ -1,0 +1,78 @@
+"""Money that leaves or goes back."""
+
+from bitcache_server.domain.errors.base import BitcacheError
+
+
+class AddressInvalid(BitcacheError):
+    code = "address_invalid"
+    title = "That is no address of this network"
+
+
+class PayoutLimit(BitcacheError):
+    code = "payout_limit"
+    title = "The amount is outside the limits"
+
+
+class PayoutFeeChanged(BitcacheError):
+    code = "payout_fee_changed"
+    title = "The network fee has risen since it was shown"
+
+
+class PayoutsUnavailable(BitcacheError):
+    code = "payouts_unavailable"
+    title = "Payouts are not available now"
+
+
+class UnknownPayout(BitcacheError):
+    code = "unknown_payout"
+    title = "There is no such payout"
+
+
+class PayoutNotWaiting(BitcacheError):
+    code = "payout_not_waiting"
+    title = "The payout does not wait for that any more"
+
+
+class ApprovalRefused(BitcacheError):
+    code = "approval_refused"
+    title = "The approval does not count"
+
+
+class PayoutAddressMissing(BitcacheError):
+    code = "payout_address_missing"
+    title = "No payout address is set"
+
+
+class MerchantBalanceTooLow(BitcacheError):
+    code = "merchant_balance_too_low"
+    title = "The merchant's balance is too small"
+
+
+class UnknownPurchase(BitcacheError):
+    code = "unknown_purchase"
+    title = "There is no such purchase"
+
+
+class AlreadyRefunded(BitcacheError):
+    code = "already_refunded"
+    title = "The purchase was given back before"
+
+
+class RefundNotOffered(BitcacheError):
+    code = "refund_not_offered"
+    title = "This purchase cannot be given back any more"
+
+
+class SplitInvalid(BitcacheError):
+    code = "split_invalid"
+    title = "The shares of the co-authors are not valid"
+
+
+class UnknownTransfer(BitcacheError):
+    code = "unknown_transfer"
+    title = "There is no such transfer"
+
+
+class AlreadyReversed(BitcacheError):
+    code = "already_reversed"
+    title = "The transfer was taken back before"
