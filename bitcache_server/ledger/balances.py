@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, func, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from bitcache_server.domain.errors import StorageBusy, UnknownWallet
-from bitcache_server.ledger.chart import parse
+from bitcache_server.ledger.chart import AccountKind, parse
 from bitcache_server.models.ledger import BalanceCheckpoint, Transfer, Wallet
 from bitcache_server.models.session import AnySession, storage_errors, write_transaction
 
@@ -24,7 +24,8 @@ def balance(session: AnySession, account: str) -> int:
     """Return the balance in msat. Raises ValueError outside the chart, UnknownWallet."""
     parsed = parse(account)
     if parsed.stored:
-        stored = session.scalar(select(Wallet.balance_msat).where(Wallet.id == parsed.key))
+        column = Wallet.gift_msat if parsed.kind is AccountKind.GIFT else Wallet.balance_msat
+        stored = session.scalar(select(column).where(Wallet.id == parsed.key))
         if stored is None:
             raise UnknownWallet(f"There is no wallet {parsed.key[:64]!r}.")
         return stored
@@ -59,7 +60,7 @@ class CheckpointReport:
 
 
 def checkpoint(session: AnySession, now: int) -> CheckpointReport:
-    """Store the balance of every account that is not a wallet or an invoice and that changed.
+    """Store the balance of every busy account that changed: no wallet, invoice or payout.
 
     Runs in transactions of its own. Raises StorageBusy when a transaction that was
     writing at the start does not end in time; the next run catches up.
@@ -122,7 +123,8 @@ FROM (
     SELECT from_account, -amount_msat FROM transfers
     WHERE id > :since_id AND id <= :through_id
   ) AS side
-  WHERE account NOT LIKE 'wallet:%' AND account NOT LIKE 'invoice:%'
+  WHERE account NOT LIKE 'wallet:%' AND account NOT LIKE 'gift:%'
+    AND account NOT LIKE 'invoice:%' AND account NOT LIKE 'payout:%'
   GROUP BY account
 ) AS change
 WHERE true

@@ -15,11 +15,15 @@ class AccountKind(StrEnum):
     """What an account stands for; the part of its name before the colon."""
 
     WALLET = "wallet"
-    """A reader's balance."""
+    """A reader's own money."""
+    GIFT = "gift"
+    """What is left of a reader's starter credit: spent first, never withdrawn."""
     MERCHANT = "merchant"
     """What the operator owes a merchant; negative: what the merchant owes."""
     INVOICE = "invoice"
     """Money received for an invoice and not yet sold, claimed or returned."""
+    PAYOUT = "payout"
+    """Money reserved for a payout until it is gone or comes back."""
     CLEARING = "clearing"
     """Confirmed money at a rail, as a negative number."""
     UNCONFIRMED = "unconfirmed"
@@ -28,6 +32,8 @@ class AccountKind(StrEnum):
     """The operator's earnings."""
     ROUNDING = "rounding"
     """What whole sats brought above a price in millisats."""
+    NETWORK_FEES = "network_fees"
+    """What payees paid for the network, less what the network took."""
     PROMOTION = "promotion"
     """Starter credit given, as a negative number."""
     SUSPENSE = "suspense"
@@ -41,7 +47,13 @@ class AccountKind(StrEnum):
 WHOLE_SAT_RAILS = frozenset({"onchain"})
 """Rails that carry nothing smaller than a sat: prices are rounded up for them."""
 
-_WITH_ID = {AccountKind.WALLET, AccountKind.MERCHANT, AccountKind.INVOICE}
+_WITH_ID = {
+    AccountKind.WALLET,
+    AccountKind.GIFT,
+    AccountKind.MERCHANT,
+    AccountKind.INVOICE,
+    AccountKind.PAYOUT,
+}
 _WITH_RAIL = {AccountKind.CLEARING, AccountKind.UNCONFIRMED}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RAIL = re.compile(r"[a-z][a-z0-9_]{0,15}")
@@ -64,7 +76,7 @@ class Account:
     @property
     def stored(self) -> bool:
         """Whether the balance is stored: for accounts that could be overdrawn."""
-        return self.kind is AccountKind.WALLET
+        return self.kind in (AccountKind.WALLET, AccountKind.GIFT)
 
 
 def _key_fits(kind: AccountKind, key: str) -> bool:
@@ -92,6 +104,16 @@ def wallet(wallet_id: str) -> str:
     return str(Account(AccountKind.WALLET, wallet_id))
 
 
+def gift(wallet_id: str) -> str:
+    """Return the account of a wallet's starter credit."""
+    return str(Account(AccountKind.GIFT, wallet_id))
+
+
+def payout(payout_id: str) -> str:
+    """Return the account of a payout."""
+    return str(Account(AccountKind.PAYOUT, payout_id))
+
+
 def merchant(merchant_id: str) -> str:
     """Return the account of a merchant."""
     return str(Account(AccountKind.MERCHANT, merchant_id))
@@ -114,6 +136,7 @@ def unconfirmed(rail: str) -> str:
 
 COMMISSION = AccountKind.COMMISSION.value
 ROUNDING = AccountKind.ROUNDING.value
+NETWORK_FEES = AccountKind.NETWORK_FEES.value
 PROMOTION = AccountKind.PROMOTION.value
 SUSPENSE = AccountKind.SUSPENSE.value
 LOSS = AccountKind.LOSS.value

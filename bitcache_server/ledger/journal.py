@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from bitcache_server.domain.errors import (
     AlreadyReversed,
@@ -42,7 +42,21 @@ class Kind(StrEnum):
     CLAIM = "claim"
     """Money of an invoice became a reader's balance."""
     GIFT = "gift"
-    """Starter credit."""
+    """Starter credit, or what was left of it and came back."""
+    TOP_UP = "top_up"
+    """Money that a reader paid in became their balance."""
+    RESERVE = "reserve"
+    """Money was put aside for a payout."""
+    RELEASE = "release"
+    """A payout that did not happen gave its money back."""
+    PAYOUT = "payout"
+    """Money of a payout left through a rail."""
+    NETWORK_FEE = "network_fee"
+    """What a payee pays for the network, or what the network took."""
+    FORFEIT = "forfeit"
+    """What a reader left behind in a deleted wallet."""
+    DEPOSIT = "deposit"
+    """The operator put money of their own into a rail, or took it out."""
     LOSS = "loss"
     """The operator made up for money that vanished after it was spent."""
     RECOVERY = "recovery"
@@ -130,19 +144,25 @@ def _insert(session: AnySession, entry: Entry, owner_id: str, group_id: str, now
     return session.execute(statement).scalar_one()
 
 
+#: Where the balance of each kind of account is stored.
+_STORED = {AccountKind.WALLET: Wallet.balance_msat, AccountKind.GIFT: Wallet.gift_msat}
+
+
 def _change_wallets(session: AnySession, entry: Entry) -> None:
     payer, payee = parse(entry.from_account), parse(entry.to_account)
-    if payer.kind is AccountKind.WALLET:
-        _debit(session, payer.key, entry.amount_msat)
-    if payee.kind is AccountKind.WALLET:
-        _credit(session, payee.key, entry.amount_msat)
+    if payer.stored:
+        _debit(session, _STORED[payer.kind], payer.key, entry.amount_msat)
+    if payee.stored:
+        _credit(session, _STORED[payee.kind], payee.key, entry.amount_msat)
 
 
-def _debit(session: AnySession, wallet_id: str, amount_msat: int) -> None:
+def _debit(
+    session: AnySession, column: InstrumentedAttribute[int], wallet_id: str, amount_msat: int
+) -> None:
     statement = (
         update(Wallet)
-        .where(Wallet.id == wallet_id, Wallet.balance_msat >= amount_msat)
-        .values(balance_msat=Wallet.balance_msat - amount_msat)
+        .where(Wallet.id == wallet_id, column >= amount_msat)
+        .values({column: column - amount_msat})
         .returning(Wallet.id)
         .execution_options(synchronize_session=False)
     )
@@ -153,11 +173,13 @@ def _debit(session: AnySession, wallet_id: str, amount_msat: int) -> None:
     raise InsufficientBalance
 
 
-def _credit(session: AnySession, wallet_id: str, amount_msat: int) -> None:
+def _credit(
+    session: AnySession, column: InstrumentedAttribute[int], wallet_id: str, amount_msat: int
+) -> None:
     statement = (
         update(Wallet)
         .where(Wallet.id == wallet_id)
-        .values(balance_msat=Wallet.balance_msat + amount_msat)
+        .values({column: column + amount_msat})
         .returning(Wallet.id)
         .execution_options(synchronize_session=False)
     )

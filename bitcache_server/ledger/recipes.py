@@ -5,12 +5,15 @@ expect that the caller holds the invoice's row lock, so that two events of one
 invoice never interleave. They return the id of the group that they booked.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import and_, case, func, or_, select
 
 from bitcache_server.domain.errors import NoCredit, UnknownTransfer
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.balances import balance
 from bitcache_server.ledger.journal import Entry, Kind, post, reverse
+from bitcache_server.ledger.parts import Part, price_of
 from bitcache_server.models.ledger import Transfer
 from bitcache_server.models.session import AnySession
 
@@ -66,39 +69,22 @@ def unreceive(session: AnySession, invoice_id: str, receipt_group: str, now: int
 def sell(
     session: AnySession,
     invoice_id: str,
-    merchant_id: str,
+    parts: Sequence[Part],
     *,
-    amount_msat: int,
-    commission_msat: int,
     rounding_msat: int,
     now: int,
 ) -> str:
-    """Split the price between merchant and operator, and book the rounding beside it.
+    """Give merchants and operator their parts of the price, and book the rounding beside it.
 
-    Takes ``amount_msat + rounding_msat`` from the invoice; the commission is part
-    of the amount. Raises NoCredit when the invoice holds less.
+    Takes the parts and ``rounding_msat`` from the invoice. Raises NoCredit when the
+    invoice holds less.
     """
-    total_msat = amount_msat + rounding_msat
-    _require_credit(session, invoice_id, total_msat)
-    entries = split(chart.invoice(invoice_id), merchant_id, amount_msat, commission_msat)
+    _require_credit(session, invoice_id, price_of(parts) + rounding_msat)
+    invoice = chart.invoice(invoice_id)
+    entries = [Entry(part.kind, invoice, part.account, part.amount_msat) for part in parts]
     if rounding_msat:
-        invoice = chart.invoice(invoice_id)
         entries.append(Entry(Kind.ROUNDING, invoice, chart.ROUNDING, rounding_msat))
     return post(session, entries, owner_id=invoice_id, now=now).group_id
-
-
-def split(
-    payer_account: str, merchant_id: str, amount_msat: int, commission_msat: int
-) -> list[Entry]:
-    """Return the parts of a price; a part of zero is left out. They add up to the amount."""
-    if not 0 <= commission_msat <= amount_msat:
-        raise ValueError("A commission lies between zero and the price.")
-    merchant = chart.merchant(merchant_id)
-    parts = [
-        Entry(Kind.SALE, payer_account, merchant, amount_msat - commission_msat),
-        Entry(Kind.COMMISSION, payer_account, chart.COMMISSION, commission_msat),
-    ]
-    return [part for part in parts if part.amount_msat]
 
 
 def unsell(session: AnySession, invoice_id: str, sale_group: str, now: int) -> str:
@@ -122,7 +108,7 @@ def claim_credit(
 
 def give_starter_credit(session: AnySession, wallet_id: str, amount_msat: int, now: int) -> str:
     """Give a reader credit at the operator's cost. Raises UnknownWallet."""
-    entry = Entry(Kind.GIFT, chart.PROMOTION, chart.wallet(wallet_id), amount_msat)
+    entry = Entry(Kind.GIFT, chart.PROMOTION, chart.gift(wallet_id), amount_msat)
     return post(session, [entry], owner_id=wallet_id, now=now).group_id
 
 

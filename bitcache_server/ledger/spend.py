@@ -1,181 +1,177 @@
 """One click: a wallet pays for an item. The hot path of the whole server.
 
-It locks one wallet row and nothing else. On PostgreSQL all of it is one call of
-``bitcache_spend``, which a migration creates, and one round trip; SQLite has a twin
-in one short transaction. ``tests/integration/test_ledger_spend.py`` runs over both.
+It locks one wallet row, the allowance that is used, and nothing else. On PostgreSQL
+all of it is one call of ``bitcache_spend``, which a migration creates, and one round
+trip; SQLite has a twin in one short transaction (``spend_sqlite.py``).
+``tests/integration/test_ledger_spend.py`` runs over both.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection
 
 from bitcache_server.domain.errors import (
+    AllowanceExceeded,
+    AllowanceExpired,
+    AllowanceRevoked,
     BitcacheError,
-    CreditRestricted,
     IdempotencyConflict,
     InsufficientBalance,
+    PriceChanged,
+    PurchaseEnded,
+    StorageBusy,
+    UnknownAllowance,
     UnknownWallet,
 )
-from bitcache_server.ledger import chart
-from bitcache_server.ledger.idempotency import check_key, remember, request_hash
-from bitcache_server.ledger.journal import MAX_AMOUNT_MSAT, new_group_id, post
-from bitcache_server.ledger.recipes import split
-from bitcache_server.models.ledger import Grant, Wallet
+from bitcache_server.ledger.journal import new_group_id
+from bitcache_server.ledger.order import Spend
+from bitcache_server.ledger.spend_sqlite import spend_sqlite
 from bitcache_server.models.session import AnySession, own_statement, write_transaction
 
 _CALL = (
     "SELECT outcome, result FROM bitcache_spend(%s::text, %s::text, %s::text, %s::text, %s::text,"
-    " %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint, %s::bigint)"
+    " %s::text, %s::text[], %s::bigint[], %s::bigint, %s::bigint, %s::text, %s::boolean,"
+    " %s::bigint, true)"
 )
-_REFUSALS: dict[str, type[BitcacheError]] = {
-    "unknown_wallet": UnknownWallet,
-    "conflict": IdempotencyConflict,
-    "restricted": CreditRestricted,
-    "insufficient": InsufficientBalance,
+#: Many orders in one statement. ``false``: it waits for no row, so that nobody in it waits
+#: for somebody else's wallet, and two such statements never wait for each other.
+_CALL_TOGETHER = (
+    "SELECT o.n, s.outcome, s.result FROM json_to_recordset(%s::json) AS o (n integer,"
+    " wallet text, key text, hash text, grp text, site text, item text, accounts text[],"
+    " amounts bigint[], most bigint, ends bigint, allowance text, auto boolean, now bigint),"
+    " LATERAL bitcache_spend(o.wallet, o.key, o.hash, o.grp, o.site, o.item, o.accounts,"
+    " o.amounts, o.most, o.ends, o.allowance, o.auto, o.now, false) AS s"
+)
+_FIELDS = (
+    "wallet", "key", "hash", "grp", "site", "item", "accounts", "amounts", "most", "ends",
+    "allowance", "auto", "now",
+)  # fmt: skip
+
+
+class Outcome(StrEnum):
+    """What a spend did."""
+
+    BOOKED = "booked"
+    """The wallet paid now."""
+    REPLAYED = "replayed"
+    """This key had bought it before; the grant is alive and nothing was paid now."""
+    OWNED = "owned"
+    """The wallet holds a living grant of another purchase; nothing was paid now."""
+
+
+_REFUSALS: dict[str, tuple[type[BitcacheError], str]] = {
+    "busy": (StorageBusy, "The wallet is in use at this moment; nothing was changed; try again."),
+    "unknown_wallet": (UnknownWallet, ""),
+    "conflict": (IdempotencyConflict, ""),
+    "insufficient": (InsufficientBalance, ""),
+    "ended": (PurchaseEnded, ""),
+    "price_changed": (PriceChanged, ""),
+    "allowance_unknown": (UnknownAllowance, ""),
+    "allowance_revoked": (AllowanceRevoked, ""),
+    "allowance_expired": (AllowanceExpired, ""),
+    "allowance_auto": (AllowanceExceeded, "The price is above what you pay without a click."),
+    "allowance_per_item": (AllowanceExceeded, "The price is above what you allow for one item."),
+    "allowance_per_day": (
+        AllowanceExceeded,
+        "The price is above what is left of your day's limit.",
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Spend:
-    """What is bought, by whom, for how much."""
-
-    wallet_id: str
-    idempotency_key: str
-    merchant_id: str
-    site_id: str
-    item_id: str
-    amount_msat: int
-    commission_msat: int
-    """The operator's part of the amount."""
-    expires_at: int | None
-    """When the grant ends; None for never."""
-    now: int
-
-    def __post_init__(self) -> None:
-        chart.wallet(self.wallet_id)
-        chart.merchant(self.merchant_id)
-        check_key(self.idempotency_key)
-        if not 0 < self.amount_msat <= MAX_AMOUNT_MSAT:
-            raise ValueError(f"{self.amount_msat} msat cannot be spent.")
-        if not 0 <= self.commission_msat <= self.amount_msat:
-            raise ValueError("A commission lies between zero and the price.")
-
-    def request_hash(self) -> str:
-        """Return the hash of what the reader asked for.
-
-        Commission, expiry and time are ours: a repetition after the operator changed
-        them is still the same request.
-        """
-        return request_hash("spend", self.merchant_id, self.site_id, self.item_id, self.amount_msat)
-
-
-@dataclass(frozen=True)
 class SpendResult:
-    """What a spend did, now or when the key was used first."""
+    """The living grant that the wallet holds after a spend."""
 
+    outcome: Outcome
     group_id: str
-    transfer_ids: tuple[int, ...]
+    """The ledger group that paid for it."""
     revision: int
-    """Of the grant that the wallet holds now."""
+    issued_at: int
     expires_at: int | None
+    price_msat: int
+    """What was paid for it, now or then."""
     balance_msat: int
-    """The wallet's balance right after the spend."""
-    replayed: bool
+    """The reader's own money that is left."""
+    gift_msat: int
+    """The starter credit that is left."""
+
+    @property
+    def charged_msat(self) -> int:
+        """Return what this very request cost, however often it is repeated."""
+        return 0 if self.outcome is Outcome.OWNED else self.price_msat
 
 
 def spend(session: AnySession, order: Spend) -> SpendResult:
-    """Debit the wallet, credit merchant and commission, and add the grant, or do nothing.
+    """Debit the wallet, credit the parts, and add the grant, or do nothing.
 
-    Is a transaction of its own; an earlier one that only read is ended. Raises
-    InsufficientBalance, CreditRestricted or UnknownWallet, after which the key is
-    free; IdempotencyConflict; and StorageBusy or StorageUnavailable, after which the
-    caller repeats the call with the same key.
+    Never sells the same item twice while a grant lives. Starter credit goes first. Is a
+    transaction of its own; an earlier one that only read is ended. Raises
+    InsufficientBalance, PriceChanged, UnknownWallet, UnknownAllowance, AllowanceRevoked,
+    AllowanceExpired or AllowanceExceeded, after which the key is free; PurchaseEnded
+    when the key's purchase is over or was given back; IdempotencyConflict; and
+    StorageBusy or StorageUnavailable, after which the caller repeats the call.
     """
     if session.get_bind().dialect.name == "postgresql":
-        return _spend_postgresql(session, order)
+        with own_statement(session) as connection:
+            row = connection.exec_driver_sql(_CALL, _values(order)).one()
+        return _read(row[0], row[1])
     with write_transaction(session):
-        found = remember(
-            session,
-            order.wallet_id,
-            order.idempotency_key,
-            order.request_hash(),
-            lambda: _spend_sqlite(session, order),
-            order.now,
-        )
-    return _result(found.result, found.replayed)
+        outcome, result = spend_sqlite(session, order)
+        if outcome not in _REFUSALS:
+            return SpendResult(outcome=Outcome(outcome), **result)
+    return _read(outcome, None)
 
 
-def _result(stored: dict[str, Any], replayed: bool) -> SpendResult:
-    return SpendResult(
-        group_id=stored["group_id"],
-        transfer_ids=tuple(stored["transfer_ids"]),
-        revision=stored["revision"],
-        expires_at=stored["expires_at"],
-        balance_msat=stored["balance_msat"],
-        replayed=replayed,
-    )
+def spend_together(
+    connection: Connection, orders: Sequence[Spend]
+) -> list[SpendResult | BitcacheError]:
+    """Do many spends in one round trip and one commit, each as if it were alone (PostgreSQL).
+
+    Returns what ``spend`` would have returned or raised for each, StorageBusy where it
+    would have waited. ``connection`` commits each statement by itself. When it raises,
+    nothing was done, or, after a broken connection, perhaps everything: repeating is safe.
+    """
+    rows = [
+        dict(zip(("n", *_FIELDS), (n, *_values(order)), strict=True))
+        for n, order in enumerate(orders)
+    ]
+    found = connection.exec_driver_sql(_CALL_TOGETHER, (json.dumps(rows),)).all()
+    answers = {n: _result_or_refusal(outcome, result) for n, outcome, result in found}
+    return [answers[n] for n in range(len(orders))]
 
 
-def _spend_postgresql(session: AnySession, order: Spend) -> SpendResult:
-    values = (
+def _values(order: Spend) -> tuple[Any, ...]:
+    """Return the arguments of ``bitcache_spend`` up to the time."""
+    return (
         order.wallet_id,
         order.idempotency_key,
-        order.request_hash(),
+        order.request_hash() if order.idempotency_key is not None else None,
         new_group_id(),
-        order.merchant_id,
         order.site_id,
         order.item_id,
-        order.amount_msat,
-        order.commission_msat,
+        [part.account for part in order.parts],
+        [part.amount_msat for part in order.parts],
+        order.max_msat,
         order.expires_at,
+        order.allowance_id,
+        order.auto,
         order.now,
     )
-    with own_statement(session) as connection:
-        outcome, result = connection.exec_driver_sql(_CALL, values).one()
+
+
+def _read(outcome: str, result: str | None) -> SpendResult:
+    answer = _result_or_refusal(outcome, result)
+    if isinstance(answer, BitcacheError):
+        raise answer
+    return answer
+
+
+def _result_or_refusal(outcome: str, result: str | None) -> SpendResult | BitcacheError:
     if outcome in _REFUSALS:
-        raise _REFUSALS[outcome]
-    return _result(json.loads(result), replayed=outcome == "replayed")
-
-
-def _spend_sqlite(session: AnySession, order: Spend) -> dict[str, Any]:
-    only_merchant = session.execute(
-        select(Wallet.only_merchant_id).where(Wallet.id == order.wallet_id)
-    ).first()
-    if only_merchant is None:
-        raise UnknownWallet
-    if only_merchant[0] not in (None, order.merchant_id):
-        raise CreditRestricted
-    payer = chart.wallet(order.wallet_id)
-    parts = split(payer, order.merchant_id, order.amount_msat, order.commission_msat)
-    posting = post(session, parts, owner_id=order.wallet_id, now=order.now)
-    revision = _add_grant(session, order, posting.group_id)
-    balance = select(Wallet.balance_msat).where(Wallet.id == order.wallet_id)
-    return {
-        "group_id": posting.group_id,
-        "transfer_ids": posting.transfer_ids,
-        "revision": revision,
-        "expires_at": order.expires_at,
-        "balance_msat": session.execute(balance).scalar_one(),
-    }
-
-
-def _add_grant(session: AnySession, order: Spend, group_id: str) -> int:
-    newest = select(func.coalesce(func.max(Grant.revision), 0)).where(
-        Grant.owner_id == order.wallet_id, Grant.item_id == order.item_id
-    )
-    revision = int(session.execute(newest).scalar_one()) + 1
-    session.execute(
-        insert(Grant).values(
-            owner_id=order.wallet_id,
-            item_id=order.item_id,
-            revision=revision,
-            site_id=order.site_id,
-            price_msat=order.amount_msat,
-            group_id=group_id,
-            issued_at=order.now,
-            expires_at=order.expires_at,
-        )
-    )
-    return revision
+        error, words = _REFUSALS[outcome]
+        return error(words)
+    return SpendResult(outcome=Outcome(outcome), **json.loads(result or "{}"))

@@ -24,6 +24,20 @@ class Merchant(Model):
     descriptor: Mapped[str | None] = mapped_column(Text)
     """Public output descriptor (BIP 380) for direct settlement; None means pooled."""
     created_at: Mapped[int] = mapped_column(BigInteger)
+    commission_ppm: Mapped[int | None] = mapped_column(BigInteger)
+    """The merchant's own commission rule; None is the operator's rule."""
+    commission_min_msat: Mapped[int | None] = mapped_column(BigInteger)
+    commission_max_msat: Mapped[int | None] = mapped_column(BigInteger)
+    payout_address: Mapped[str | None] = mapped_column(String(200))
+    """Where payouts go; only the operator's command changes it."""
+    payout_threshold_msat: Mapped[int] = mapped_column(BigInteger, default=0)
+    """A scheduled payout waits for this balance."""
+    payout_every_s: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Time between scheduled payouts; 0 is on demand only."""
+    refund_window_s: Mapped[int] = mapped_column(BigInteger, default=0)
+    """How long readers may return a purchase by themselves; 0 is not at all."""
+    refunds_per_reader: Mapped[int] = mapped_column(default=0)
+    """How many purchases one wallet may return within 30 days."""
 
 
 class Site(Model):
@@ -85,4 +99,18 @@ class Item(Model):
     """The locked part of an article."""
     file_path: Mapped[str | None] = mapped_column(Text)
     """Path of a file inside the files folder."""
+    url: Mapped[str | None] = mapped_column(Text)
+    """The page that sells it, on an origin of the site; None is the hosted checkout."""
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ItemSplit(Model):
+    """A co-author's share of what the merchant gets for an item; the rest stays with them."""
+
+    __tablename__ = "item_splits"
+    __table_args__ = (CheckConstraint("share_ppm > 0", name="share_positive"),)
+
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"), primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    share_ppm: Mapped[int] = mapped_column(BigInteger)
+    """Parts per million of the price after commission; all together at most 1,000,000."""

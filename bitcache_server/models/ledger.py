@@ -90,21 +90,26 @@ class Transfer(Model):
 
 
 class Wallet(Model):
-    """A reader's balance: the one kind of account that can be overdrawn.
+    """A reader's balance: what of theirs can be overdrawn, so it is stored.
 
-    ``balance_msat`` is stored so that one conditional statement can guard it; it
-    always equals the sum of the wallet's transfers.
+    One conditional statement guards each of the two sums; each always equals the sum
+    of the transfers of its account, ``wallet:<id>`` and ``gift:<id>``.
     """
 
     __tablename__ = "wallets"
-    __table_args__ = (CheckConstraint("balance_msat >= 0", name="balance_not_negative"),)
+    __table_args__ = (
+        CheckConstraint("balance_msat >= 0", name="balance_not_negative"),
+        CheckConstraint("gift_msat >= 0", name="gift_not_negative"),
+    )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     balance_msat: Mapped[int] = mapped_column(BigInteger)
-    only_merchant_id: Mapped[str | None] = mapped_column(ID)
-    """Credit that this one merchant owes can be spent with this merchant only."""
-    secret_hash: Mapped[str | None] = mapped_column(String(128))
+    """The reader's own money; it can be withdrawn."""
+    gift_msat: Mapped[int] = mapped_column(BigInteger, default=0)
+    """What is left of starter credit: spent first, never withdrawn."""
     created_at: Mapped[int] = mapped_column(BigInteger)
+    closed_at: Mapped[int | None] = mapped_column(BigInteger)
+    """When the reader deleted the wallet; nothing moves in it any more."""
 
 
 class Grant(Model):

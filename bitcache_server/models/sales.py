@@ -1,6 +1,6 @@
 """Invoices, how they can be paid, and what was seen of payments."""
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bitcache_server.extensions import Model
@@ -18,11 +18,22 @@ class Invoice(Model):
         Index("ix_invoices_site_page", "site_id", "created_at", "id"),
         Index("ix_invoices_changed_at", "changed_at"),
         Index("ix_invoices_state_expires_at", "state", "expires_at"),
+        Index(
+            "ix_invoices_wallet_id",
+            "wallet_id",
+            "created_at",
+            sqlite_where=text("wallet_id IS NOT NULL"),
+            postgresql_where=text("wallet_id IS NOT NULL"),
+        ),
         CheckConstraint("amount_msat > 0", name="amount_positive"),
+        CheckConstraint("(wallet_id IS NULL) = (item_id <> '')", name="item_or_wallet"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    wallet_id: Mapped[str | None] = mapped_column(String(64))
+    """The wallet that is topped up; None for the sale of an item."""
     item_id: Mapped[str] = mapped_column(String(64))
+    """Item, site and merchant are empty for a top-up."""
     site_id: Mapped[str] = mapped_column(String(64))
     merchant_id: Mapped[str] = mapped_column(String(64))
     direct: Mapped[bool]
@@ -41,9 +52,13 @@ class Invoice(Model):
     missing_msat: Mapped[int] = mapped_column(BigInteger)
     credit_msat: Mapped[int] = mapped_column(BigInteger)
     redeemed_msat: Mapped[int] = mapped_column(BigInteger)
-    """Credit that was already spent."""
+    """Credit that already bought the item."""
+    claimed_msat: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Money that became a reader's balance."""
     sale_group: Mapped[str | None] = mapped_column(String(64))
     """The ledger group that booked the sale; None while nothing is sold."""
+    refunded_at: Mapped[int | None] = mapped_column(BigInteger)
+    """The sale was taken back for good: its money is credit."""
     paid_at: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)

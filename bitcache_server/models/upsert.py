@@ -2,14 +2,21 @@
 
 from typing import Any
 
+from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bitcache_server.extensions import Base
 
 
-def insert_missing(session: Session, model: type[Base], **values: Any) -> None:
-    """Insert a row; do nothing when its key exists, even when another process was faster."""
+def insert_missing(session: Session, model: type[Base], **values: Any) -> bool:
+    """Insert a row; do nothing when its key exists, even when another process was faster.
+
+    Return whether the row is new.
+    """
     dialect = session.get_bind().dialect.name
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    session.execute(insert(model).values(**values).on_conflict_do_nothing())
+    # RETURNING, because drivers count the rows of an INSERT each in their own way.
+    statement = insert(model).values(**values).on_conflict_do_nothing()
+    new = session.execute(statement.returning(*inspect(model).primary_key))
+    return new.first() is not None

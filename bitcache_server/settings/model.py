@@ -113,9 +113,48 @@ class Settings(BaseSettings):
     """Take a grant back when its payment leaves the chain."""
 
     commission_ppm: Annotated[int, Field(ge=0, le=PARTS_PER_MILLION)] = 10_000
+    """The operator's share of a sale in parts per million; a merchant may have another."""
+    commission_min_msat: Annotated[int, Field(ge=0)] = 0
+    commission_max_msat: Annotated[int, Field(ge=0)] | None = None
     invoice_lifetime_s: Annotated[int, Field(ge=10, le=86_400)] = 900
     late_grace_s: Annotated[int, Field(ge=0, le=86_400)] = 0
     """A payment that comes this late still pays the invoice at its old rate."""
+
+    gift_sat: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Starter credit of a new wallet; 0 gives none."""
+    gift_budget_sat_per_day: Annotated[int, Field(ge=0)] = 0
+    """What all gifts of a UTC day may cost together."""
+    gifts_per_address: Annotated[int, Field(ge=1)] = 3
+    """Gifts within 24 hours to one address block (IPv4 /24, IPv6 /48)."""
+    gift_work: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
+    """Rounds of PBKDF2 that a browser computes for a gift, on average: a second on a phone."""
+    undo_window_s: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """How long a purchase by allowance can be undone."""
+    undos_per_day: Annotated[int, Field(ge=0)] = 5
+    """How many purchases one wallet may undo within 24 hours."""
+    top_up_min_sat: Annotated[int, Field(ge=1)] = 1_000
+    top_up_max_sat: Annotated[int, Field(ge=1)] = 1_000_000
+
+    payout_wallet: str = ""
+    """The wallet of the Bitcoin node that pays out; its default wallet if empty."""
+    withdrawal_min_sat: Annotated[int, Field(ge=600)] = 5_000
+    withdrawal_max_sat_per_day: Annotated[int, Field(ge=0)] = 1_000_000
+    """What one wallet may withdraw within 24 hours."""
+    payout_max_sat_per_day: Annotated[int, Field(ge=0)] = 100_000_000
+    """What may leave within 24 hours, withdrawals and payouts together."""
+    payout_approval_above_sat: Annotated[int, Field(ge=0)] = 1_000_000
+    """Larger payouts wait until two operators have approved them."""
+    payout_confirmations: Annotated[int, Field(ge=1, le=144)] = 1
+    """How deep a payout must be before it is booked as gone."""
+    payout_conflict_confirmations: Annotated[int, Field(ge=1, le=1_000)] = 6
+    """How deep another spend of a payout's coins must be before the payout has failed."""
+    payout_batch_size: Annotated[int, Field(ge=1, le=500)] = 100
+    """How many payouts one transaction carries at most."""
+    payout_every_s: Annotated[int, Field(ge=1)] = 600
+    """How long payouts gather before a transaction is made."""
+    reconcile_every_s: Annotated[int, Field(ge=1)] = 600
+    solvency_every_s: Annotated[int, Field(ge=60)] = 86_400
+    """How often a proof of solvency is published."""
 
     rail_stale_after_s: Annotated[int, Field(ge=1)] = 600
     """A rail that was not well for this long is no longer offered."""
@@ -138,6 +177,9 @@ class Settings(BaseSettings):
     limit_invoices_per_address: str = "10/minute;100/hour"
     limit_invoices_per_site: str = "600/minute"
     limit_reads_per_address: str = "600/minute"
+    limit_unlocks_per_address: str = "120/minute"
+    limit_recoveries_per_address: str = "5/minute;20/day"
+    """Sign-ins with a recovery code."""
     rate_limit_storage: str = Field(default="memory://", repr=False)
     """``memory://`` counts per process; ``redis://…`` counts for all of them."""
 
@@ -217,7 +259,11 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "limit_invoices_per_address", "limit_invoices_per_site", "limit_reads_per_address"
+        "limit_invoices_per_address",
+        "limit_invoices_per_site",
+        "limit_reads_per_address",
+        "limit_unlocks_per_address",
+        "limit_recoveries_per_address",
     )
     @classmethod
     def _limit_is_readable(cls, value: str) -> str:

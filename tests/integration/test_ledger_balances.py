@@ -47,7 +47,7 @@ def test_a_checkpoint_of_nothing_stores_nothing(session: Session) -> None:
 def test_a_checkpoint_and_what_came_after_it_make_the_balance(session: Session) -> None:
     open_wallet(session, balance_msat=50_000)
     accounts = ("merchant:me_1", "commission", CLEARING, "invoice:in_1", "wallet:wa_1", "opening")
-    spend(session, order("a"))
+    spend(session, order("a", item_id="it_a"))
     receive(session, 700)
     before = balances_of(session, *accounts)
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_and_what_came_after_it_make_the_balance(session: Session) 
         "opening": -50_000,
     }
 
-    spend(session, order("b"))
+    spend(session, order("b", item_id="it_b"))
     assert balances_of(session, "merchant:me_1", CLEARING) == (9_900, -700)
     second = checkpoint(session, NOW)
     assert (first.accounts, second.accounts) == (4, 2)

@@ -58,7 +58,7 @@ def test_what_fails_leaves_neither_key_nor_effect(session: Session) -> None:
     with pytest.raises(InvalidRequest, match="after the effect"):
         ask(session, "k", "hash", fail)
     assert count_rows(session).keys == 0
-    assert balances_of(session, "wallet:wa_1") == (0,)
+    assert balances_of(session, "gift:wa_1") == (0,)
     assert not ask(session, "k", "hash", dict).replayed
 
 
@@ -95,7 +95,7 @@ def test_a_key_that_is_used_twice_at_once_has_one_effect(
     assert [answer.result for answer in answers] == [{"made": "once"}] * 2
     assert len(produced) == 1
     with new_session() as session:
-        assert balances_of(session, "wallet:wa_1") == (5,)
+        assert balances_of(session, "gift:wa_1") == (5,)
 
 
 def test_old_keys_can_be_forgotten(session: Session) -> None:

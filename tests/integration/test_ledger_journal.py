@@ -16,9 +16,17 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.ledger import chart, recipes
 from bitcache_server.ledger.journal import Entry, Kind, post, reverse
+from bitcache_server.ledger.parts import Part
 from bitcache_server.models.ledger import Transfer
 from bitcache_server.models.session import write_transaction
-from tests.support.books import NOW, assert_clean, balances_of, count_rows, open_wallet
+from tests.support.books import (
+    NOW,
+    assert_clean,
+    balances_of,
+    count_rows,
+    open_wallet,
+    parts_of,
+)
 
 INVOICE = chart.invoice("in_1")
 MERCHANT = chart.merchant("me_1")
@@ -36,9 +44,7 @@ def sell(session: Session, amount: int = 5_000, commission: int = 50, rounding: 
         return recipes.sell(
             session,
             "in_1",
-            "me_1",
-            amount_msat=amount,
-            commission_msat=commission,
+            parts_of(amount, commission),
             rounding_msat=rounding,
             now=NOW,
         )
@@ -156,9 +162,11 @@ def test_the_database_itself_refuses_a_second_reversal(session: Session) -> None
 def test_money_that_left_a_wallet_comes_back_to_it(session: Session) -> None:
     open_wallet(session, balance_msat=100)
     with write_transaction(session):
-        group = post(
-            session, recipes.split("wallet:wa_1", "me_1", 60, 6), owner_id="wa_1", now=NOW
-        ).group_id
+        entries = [
+            Entry(part.kind, "wallet:wa_1", part.account, part.amount_msat)
+            for part in parts_of(60, 6)
+        ]
+        group = post(session, entries, owner_id="wa_1", now=NOW).group_id
     with write_transaction(session):
         reverse(session, group, owner_id="wa_1", now=NOW)
     assert balances_of(session, "wallet:wa_1", MERCHANT, chart.COMMISSION) == (100, 0, 0)
@@ -184,6 +192,43 @@ def test_the_parts_of_a_sale_add_up(
         rounding,
     )
     assert_clean(session)
+
+
+def test_co_authors_and_operator_share_a_sale(session: Session) -> None:
+    receive(session, 100)
+    parts = (Part(MERCHANT, 60), Part(chart.merchant("me_2"), 30), Part(chart.COMMISSION, 10))
+    with write_transaction(session):
+        group = recipes.sell(session, "in_1", parts, rounding_msat=0, now=NOW)
+    rows = session.scalars(
+        select(Transfer).where(Transfer.group_id == group).order_by(Transfer.id)
+    ).all()
+    assert [(row.kind, row.to_account, row.amount_msat) for row in rows] == [
+        ("sale", MERCHANT, 60),
+        ("sale", "merchant:me_2", 30),
+        ("commission", "commission", 10),
+    ]
+    assert_clean(session)
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        ((), "cannot be spent"),
+        ((Part(MERCHANT, 0),), "zero"),
+        ((Part(MERCHANT, 5), Part(MERCHANT, 5)), "two parts"),
+        ((Part(chart.PROMOTION, 5),), "merchants and the operator"),
+        ((Part("wallet:wa_1", 5),), "merchants and the operator"),
+        ((Part("treasury", 5),), "chart"),
+        ((Part(MERCHANT, 21_000_000 * 10**11), Part(chart.COMMISSION, 1)), "cannot be spent"),
+    ],
+)
+def test_what_is_no_price_is_not_sold(
+    session: Session, parts: tuple[Part, ...], complaint: str
+) -> None:
+    receive(session, 5_000)
+    with pytest.raises(ValueError, match=complaint), write_transaction(session):
+        recipes.sell(session, "in_1", parts, rounding_msat=0, now=NOW)
+    assert count_rows(session).transfers == 1
 
 
 def test_a_merchant_who_was_paid_directly_owes_the_commission(session: Session) -> None:
@@ -291,7 +336,7 @@ def test_starter_credit_is_the_operators_cost(session: Session) -> None:
     open_wallet(session)
     with write_transaction(session):
         recipes.give_starter_credit(session, "wa_1", 300, NOW)
-    assert balances_of(session, "wallet:wa_1", chart.PROMOTION) == (300, -300)
+    assert balances_of(session, "gift:wa_1", "wallet:wa_1", chart.PROMOTION) == (300, 0, -300)
     with pytest.raises(UnknownWallet), write_transaction(session):
         recipes.give_starter_credit(session, "wa_none", 300, NOW)
 
@@ -338,6 +383,7 @@ def test_the_database_refuses_to_empty_or_replace_transfers(session: Session) ->
         "INSERT INTO transfers VALUES ('x', 99, 'sale', 'a', 'a', 1, 'g', NULL, 1)",
         "UPDATE wallets SET balance_msat = -1",
         "UPDATE wallets SET balance_msat = balance_msat - 11",
+        "UPDATE wallets SET gift_msat = gift_msat - 1",
     ],
 )
 def test_the_database_refuses_impossible_money(session: Session, statement: str) -> None:

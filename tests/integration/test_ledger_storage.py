@@ -19,7 +19,7 @@ from bitcache_server.domain.errors import (
     StorageUnavailable,
 )
 from bitcache_server.ledger import chart, recipes
-from bitcache_server.ledger.spend import spend
+from bitcache_server.ledger.spend import Outcome, spend
 from bitcache_server.models import migrate
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.session import (
@@ -44,7 +44,7 @@ from tests.support.postgres import PostgresServer
 def spend_until_full(session: Session) -> int:
     for number in range(2_000):
         try:
-            spend(session, order(f"key-{number}"))
+            spend(session, order(f"key-{number}", item_id=f"it_{number}"))
         except StorageFull:
             return number
     raise AssertionError("The database never filled up.")
@@ -70,7 +70,8 @@ def test_a_full_disk_books_nothing_half(databases: Databases) -> None:
             # With room again the very same request goes through.
             with write_transaction(session):
                 session.execute(text("PRAGMA max_page_count = 1000000"))
-            assert spend(session, order(f"key-{booked}")).replayed is False
+            last = order(f"key-{booked}", item_id=f"it_{booked}")
+            assert spend(session, last).outcome is Outcome.BOOKED
         engine.dispose()
 
 
@@ -85,7 +86,7 @@ def test_a_locked_database_is_busy(databases: Databases, monkeypatch: pytest.Mon
                     spend(other, order())
                 # Readers do not wait for the writer.
                 assert balances_of(other, "wallet:wa_1") == (10_000,)
-            assert spend(other, order()).replayed is False
+            assert spend(other, order()).outcome is Outcome.BOOKED
         engine.dispose()
 
 
@@ -104,7 +105,8 @@ def test_a_locked_wallet_is_busy_and_others_are_not(
                     spend(other, order())
                 # The same merchant is paid from another wallet meanwhile: no hot row.
                 assert spend(other, order(wallet_id="wa_2")).balance_msat == 5_000
-            assert spend(other, order()).balance_msat == 5_001
+            paid = spend(other, order())
+            assert (paid.balance_msat, paid.gift_msat) == (5_001, 0)
             assert_clean(other)
         engine.dispose()
 
@@ -163,18 +165,19 @@ def test_a_server_that_went_away_is_unavailable_and_comes_back() -> None:
         engine = open_engine(url)
         with Session(engine) as session:
             open_wallet(session, balance_msat=10_000)
+            lost = order("lost", item_id="it_lost")
             first = spend(session, order())
             server.halt(signal.SIGQUIT)  # as in a crash: no checkpoint, no good-bye
             for _ in range(2):
                 with pytest.raises(StorageUnavailable):
-                    spend(session, order("lost"))
+                    spend(session, lost)
                 with pytest.raises(StorageUnavailable):
                     open_wallet(session, "wa_2")
             server.start()
             # What was answered is kept, and the repeated request gets its answer.
             again = spend(session, order())
-            assert (again.replayed, again.transfer_ids) == (True, first.transfer_ids)
-            assert spend(session, order("lost")).balance_msat == 0
+            assert (again.outcome, again.group_id) == (Outcome.REPLAYED, first.group_id)
+            assert spend(session, lost).balance_msat == 0
             assert_clean(session)
         engine.dispose()
     finally:
@@ -193,7 +196,7 @@ def test_a_process_that_is_killed_loses_nothing_and_books_nothing_half(
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
     assert count_rows(session) == before
-    assert balances_of(session, "wallet:wa_1", chart.PROMOTION) == (10_000, 0)
+    assert balances_of(session, "wallet:wa_1", "gift:wa_1", chart.PROMOTION) == (10_000, 0, 0)
     assert spend(session, order()).balance_msat == 5_000
     assert_clean(session)
 
@@ -204,7 +207,7 @@ def test_a_process_that_is_killed_loses_nothing_and_books_nothing_half(
 def test_a_block_that_raises_leaves_nothing(session: Session) -> None:
     def fail() -> None:
         with write_transaction(session):
-            session.add(Wallet(id="wa_1", balance_msat=0, created_at=NOW))
+            session.add(Wallet(id="wa_1", balance_msat=0, gift_msat=0, created_at=NOW))
             session.flush()
             raise InsufficientBalance
 
@@ -223,7 +226,7 @@ def test_write_transactions_do_not_nest(session: Session) -> None:
 
 
 def test_changes_made_before_the_transaction_are_not_swallowed(session: Session) -> None:
-    session.add(Wallet(id="wa_1", balance_msat=0, created_at=NOW))
+    session.add(Wallet(id="wa_1", balance_msat=0, gift_msat=0, created_at=NOW))
     with pytest.raises(RuntimeError, match="outside a write transaction"):
         open_wallet(session, "wa_2")
 
@@ -234,11 +237,11 @@ def test_a_write_transaction_sees_what_others_committed_before_it(
     with new_session() as reader, new_session() as writer:
         open_wallet(writer)
         wallet = reader.get_one(Wallet, "wa_1")
-        assert wallet.balance_msat == 0
+        assert wallet.gift_msat == 0
         with write_transaction(writer):
             recipes.give_starter_credit(writer, "wa_1", 5, NOW)
         with write_transaction(reader):
-            assert wallet.balance_msat == 5
+            assert wallet.gift_msat == 5
 
 
 def test_a_read_transaction_sees_one_moment(new_session: Callable[[], Session]) -> None:

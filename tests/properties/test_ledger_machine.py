@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,28 +15,36 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
+    AllowanceExceeded,
     AlreadyReversed,
     BitcacheError,
-    CreditRestricted,
     IdempotencyConflict,
     InsufficientBalance,
     NoCredit,
+    PriceChanged,
+    PurchaseEnded,
     UnknownTransfer,
 )
 from bitcache_server.ledger import chart, recipes
 from bitcache_server.ledger.audit import audit
 from bitcache_server.ledger.balances import balance, checkpoint
 from bitcache_server.ledger.journal import reverse
-from bitcache_server.ledger.spend import Spend, SpendResult, spend
+from bitcache_server.ledger.order import Spend
+from bitcache_server.ledger.parts import Part
+from bitcache_server.ledger.spend import Outcome, SpendResult, spend
+from bitcache_server.models.ledger import Grant
 from bitcache_server.models.session import read_transaction, write_transaction
-from tests.support.books import NOW, open_wallet, order
+from tests.support.books import NOW, open_allowance, open_wallet, order, parts_of
 from tests.support.databases import ENGINES, Databases, open_engine
 
-WALLETS = {"wa_1": None, "wa_2": "me_1"}
-"""Each with the one merchant whose credit it holds, or None."""
+WALLETS = ("wa_1", "wa_2")
+PER_ITEM_MSAT, PER_DAY_MSAT = 9, 19
+"""The limits of the one allowance that each wallet gives."""
+HOUR_S, DAY_S = 3_600, 86_400
 RAIL = "onchain"
 SIGHT, CLEARING = chart.unconfirmed(RAIL), chart.clearing(RAIL)
 
@@ -44,7 +52,7 @@ SIGHT, CLEARING = chart.unconfirmed(RAIL), chart.clearing(RAIL)
 amounts = st.sampled_from([10, 9, 1])
 invoice_ids = st.sampled_from(["in_1", "in_1", "in_2"])
 merchant_ids = st.sampled_from(["me_1", "me_2"])
-wallet_ids = st.sampled_from(sorted(WALLETS))
+wallet_ids = st.sampled_from(WALLETS)
 sources = st.sampled_from([SIGHT, CLEARING, "merchant:me_1"])
 
 
@@ -56,6 +64,16 @@ class Booked:
     group_id: str
     moves: list[tuple[str, str, int]]
     reversed: bool = False
+    expires_at: int | None = None
+
+
+def three_parts(amount: int, percent: int) -> tuple[Part, ...]:
+    """Return a price of which a co-author gets one msat, if it is that dear."""
+    commission = amount * percent // 100
+    if amount - commission < 2:
+        return parts_of(amount, commission)
+    first, *rest = parts_of(amount - 1, commission)
+    return (first, Part("merchant:me_3", 1), *rest)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -78,10 +96,20 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held: Counter[str] = Counter()
         self.touched: set[str] = set()
         self.lost: Counter[str] = Counter()
-        self.keys: dict[tuple[str, str], tuple[Spend, SpendResult]] = {}
+        self.now = NOW
+        self.keys: dict[tuple[str, str | None], tuple[str, str]] = {}
+        self.bought: dict[tuple[str, str], Booked] = {}
         self.revisions: Counter[tuple[str, str]] = Counter()
-        for wallet_id, merchant_id in WALLETS.items():
-            open_wallet(self.session, wallet_id, only_merchant_id=merchant_id)
+        self.allowed: dict[str, tuple[int, int]] = dict.fromkeys(WALLETS, (0, 0))
+        for wallet_id in WALLETS:
+            open_wallet(self.session, wallet_id)
+            open_allowance(
+                self.session,
+                wallet_id=wallet_id,
+                per_item_msat=PER_ITEM_MSAT,
+                per_day_msat=PER_DAY_MSAT,
+                expires_at=NOW + 1_000 * DAY_S,
+            )
 
     def compare(self, accounts: set[str]) -> None:
         with read_transaction(self.session):
@@ -174,9 +202,7 @@ class LedgerMachine(RuleBasedStateMachine):
             group = recipes.sell(
                 session,
                 invoice_id,
-                merchant_id,
-                amount_msat=amount,
-                commission_msat=commission,
+                parts_of(amount, commission, merchant_id),
                 rounding_msat=rounding,
                 now=NOW,
             )
@@ -212,65 +238,109 @@ class LedgerMachine(RuleBasedStateMachine):
     def gift(self, wallet_id: str, amount: int) -> None:
         with self.write() as session:
             recipes.give_starter_credit(session, wallet_id, amount, NOW)
-        self.move(chart.PROMOTION, chart.wallet(wallet_id), amount)
+        self.move(chart.PROMOTION, chart.gift(wallet_id), amount)
+
+    @rule(seconds=st.sampled_from([HOUR_S, DAY_S, -DAY_S]))
+    def clock_jumps(self, seconds: int) -> None:
+        self.now += seconds
 
     @rule(
         target=purchases,
-        key=st.sampled_from(["a", "b", "c", "d"]),
+        key=st.sampled_from(["a", "b", None, None]),
         wallet_id=wallet_ids,
-        merchant_id=merchant_ids,
         item_id=st.sampled_from(["it_1", "it_2"]),
         amount=amounts,
         percent=st.sampled_from([0, 10, 100]),
+        hours=st.sampled_from([None, 2]),
+        allowed=st.booleans(),
+        max_msat=st.sampled_from([None, 9]),
     )
     def buy(
-        self, key: str, wallet_id: str, merchant_id: str, item_id: str, amount: int, percent: int
+        self,
+        key: str | None,
+        wallet_id: str,
+        item_id: str,
+        amount: int,
+        percent: int,
+        hours: int | None,
+        allowed: bool,
+        max_msat: int | None,
     ) -> Booked:
         wanted = order(
             key,
             wallet_id=wallet_id,
-            merchant_id=merchant_id,
             item_id=item_id,
-            amount_msat=amount,
-            commission_msat=amount * percent // 100,
+            parts=three_parts(amount, percent),
+            expires_at=self.now + hours * HOUR_S if hours else None,
+            now=self.now,
+            allowance_id="al_1" if allowed else None,
+            max_msat=max_msat,
         )
-        refusal = self.refusal_of(wanted)
-        if refusal:
-            with pytest.raises(refusal):
+        expected = self.expected(wanted)
+        if not isinstance(expected, Outcome):
+            with pytest.raises(expected):
                 spend(self.session, wanted)
             return Booked(wallet_id, "", [], reversed=True)
         result = spend(self.session, wanted)
-        if (wallet_id, key) in self.keys:
-            assert result == replace(self.keys[wallet_id, key][1], replayed=True)
-            return Booked(wallet_id, "", [], reversed=True)
-        return self.bought(wanted, result)
+        assert result.outcome is expected
+        if expected is Outcome.BOOKED:
+            self.bought[wallet_id, item_id] = self.paid(wanted, result)
+        self.compare_result(wanted, result)
+        return self.bought[wallet_id, item_id]
 
-    def refusal_of(self, wanted: Spend) -> type[BitcacheError] | None:
-        earlier = self.keys.get((wanted.wallet_id, wanted.idempotency_key))
+    def expected(self, wanted: Spend) -> Outcome | type[BitcacheError]:
+        wallet_id, item_id, price_msat = wanted.wallet_id, wanted.item_id, wanted.price_msat
+        earlier = self.keys.get((wallet_id, wanted.idempotency_key))
+        if earlier and earlier[0] != item_id:
+            return IdempotencyConflict
+        grant = self.bought.get((wallet_id, item_id))
+        if grant and not grant.reversed and (not grant.expires_at or grant.expires_at > self.now):
+            same = earlier is not None and earlier[1] == grant.group_id
+            return Outcome.REPLAYED if same else Outcome.OWNED
         if earlier:
-            same = earlier[0].request_hash() == wanted.request_hash()
-            return None if same else IdempotencyConflict
-        if WALLETS[wanted.wallet_id] not in (None, wanted.merchant_id):
-            return CreditRestricted
-        if self.held[chart.wallet(wanted.wallet_id)] < wanted.amount_msat:
+            return PurchaseEnded
+        if wanted.max_msat is not None and price_msat > wanted.max_msat:
+            return PriceChanged
+        if wanted.allowance_id:
+            spent_msat = self.spent_today(wallet_id)
+            if price_msat > PER_ITEM_MSAT or spent_msat + price_msat > PER_DAY_MSAT:
+                return AllowanceExceeded
+        if self.held[chart.wallet(wallet_id)] + self.held[chart.gift(wallet_id)] < price_msat:
             return InsufficientBalance
-        return None
+        return Outcome.BOOKED
 
-    def bought(self, wanted: Spend, result: SpendResult) -> Booked:
-        payer = chart.wallet(wanted.wallet_id)
-        net = wanted.amount_msat - wanted.commission_msat
-        moves = [
-            (payer, chart.merchant(wanted.merchant_id), net),
-            (payer, chart.COMMISSION, wanted.commission_msat),
-        ]
-        for part in moves:
-            self.move(*part)
-        self.revisions[wanted.wallet_id, wanted.item_id] += 1
-        assert not result.replayed
-        assert result.balance_msat == self.held[payer]
-        assert result.revision == self.revisions[wanted.wallet_id, wanted.item_id]
-        self.keys[wanted.wallet_id, wanted.idempotency_key] = (wanted, result)
-        return Booked(wanted.wallet_id, result.group_id, moves)
+    def spent_today(self, wallet_id: str) -> int:
+        day, spent_msat = self.allowed[wallet_id]
+        return spent_msat if day >= self.now // DAY_S else 0
+
+    def paid(self, wanted: Spend, result: SpendResult) -> Booked:
+        wallet_id = wanted.wallet_id
+        payers = [chart.gift(wallet_id), chart.wallet(wallet_id)]
+        moves = []
+        for part in wanted.parts:
+            for _ in range(part.amount_msat):
+                # Msat by msat, so slowly that it cannot be wrong.
+                payer = payers[0] if self.held[payers[0]] > 0 else payers[1]
+                moves.append((payer, part.account, 1))
+                self.move(*moves[-1])
+        if wanted.allowance_id:
+            spent_msat = self.spent_today(wallet_id) + wanted.price_msat
+            day = max(self.allowed[wallet_id][0], self.now // DAY_S)
+            self.allowed[wallet_id] = (day, spent_msat)
+        if wanted.idempotency_key:
+            self.keys[wallet_id, wanted.idempotency_key] = (wanted.item_id, result.group_id)
+        self.revisions[wallet_id, wanted.item_id] += 1
+        return Booked(wallet_id, result.group_id, moves, expires_at=wanted.expires_at)
+
+    def compare_result(self, wanted: Spend, result: SpendResult) -> None:
+        wallet_id, item_id = wanted.wallet_id, wanted.item_id
+        grant = self.bought[wallet_id, item_id]
+        assert (result.group_id, result.expires_at) == (grant.group_id, grant.expires_at)
+        assert result.revision == self.revisions[wallet_id, item_id]
+        assert (result.balance_msat, result.gift_msat) == (
+            self.held[chart.wallet(wallet_id)],
+            self.held[chart.gift(wallet_id)],
+        )
 
     @rule(purchase=purchases)
     def refund(self, purchase: Booked) -> None:
@@ -278,6 +348,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         with self.write(AlreadyReversed if purchase.reversed else None) as session:
             reverse(session, purchase.group_id, owner_id=purchase.owner_id, now=NOW)
+            revoke = update(Grant).where(Grant.group_id == purchase.group_id)
+            session.execute(revoke.values(revoked_at=self.now))
         if not purchase.reversed:
             self.take_back(purchase)
 
@@ -301,7 +373,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_overdrawn(self) -> None:
-        guarded = [name for name in self.held if name.startswith(("wallet:", "invoice:"))]
+        guarded = [name for name in self.held if name.startswith(("wallet:", "gift:", "invoice:"))]
         assert all(self.held[name] >= 0 for name in guarded)
 
 

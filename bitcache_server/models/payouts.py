@@ -1,0 +1,115 @@
+"""Money that leaves: payouts, the transactions that carry them, refunds."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bitcache_server.extensions import Model
+
+
+class Payout(Model):
+    """Money on its way to a reader or a merchant. Its ledger account holds it until it is gone."""
+
+    __tablename__ = "payouts"
+    __table_args__ = (
+        Index("ix_payouts_state", "state", "created_at"),
+        Index("ix_payouts_owner", "owner_account", "created_at"),
+        Index("ix_payouts_batch_id", "batch_id"),
+        UniqueConstraint("owner_account", "idempotency_key"),
+        CheckConstraint("amount_msat > 0", name="amount_positive"),
+        CheckConstraint("fee_msat >= 0", name="fee_not_negative"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner_account: Mapped[str] = mapped_column(String(96))
+    """``wallet:<id>`` of a withdrawal, ``merchant:<id>`` of a merchant's payout."""
+    rail: Mapped[str] = mapped_column(String(16))
+    destination: Mapped[str] = mapped_column(String(200))
+    amount_msat: Mapped[int] = mapped_column(BigInteger)
+    """What arrives."""
+    fee_msat: Mapped[int] = mapped_column(BigInteger)
+    """What the owner pays for the network on top, as shown before."""
+    state: Mapped[str] = mapped_column(String(16))
+    """See ``domain/payout_state.py``."""
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    """Why it failed or waits, for people."""
+    batch_id: Mapped[str | None] = mapped_column(String(64))
+    idempotency_key: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    settled_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class PayoutBatch(Model):
+    """One signed transaction for several payouts: stored first, then sent, even many times."""
+
+    __tablename__ = "payout_batches"
+    __table_args__ = (
+        Index("ix_payout_batches_state", "state"),
+        # Two transactions that nobody has seen yet would spend the same coins.
+        Index(
+            "uq_payout_batches_unsent",
+            "rail",
+            unique=True,
+            sqlite_where=text("state = 'signed'"),
+            postgresql_where=text("state = 'signed'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rail: Mapped[str] = mapped_column(String(16))
+    reference: Mapped[str] = mapped_column(String(200))
+    """For on-chain the transaction id."""
+    raw: Mapped[str] = mapped_column(Text)
+    """For on-chain the signed transaction in hex."""
+    amount_msat: Mapped[int] = mapped_column(BigInteger)
+    """What all payees get together."""
+    fee_msat: Mapped[int] = mapped_column(BigInteger)
+    """What the network takes."""
+    state: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    sent_at: Mapped[int | None] = mapped_column(BigInteger)
+    settled_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Operator(Model):
+    """A person who may approve payouts, by a secret that only they know."""
+
+    __tablename__ = "operators"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    removed_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class PayoutApproval(Model):
+    """One operator's yes to one payout."""
+
+    __tablename__ = "payout_approvals"
+
+    payout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    operator: Mapped[str] = mapped_column(String(64), primary_key=True)
+    approved_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Refund(Model):
+    """A purchase that was given back; the primary key gives each purchase back once."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        Index("ix_refunds_merchant", "merchant_id", "created_at"),
+        Index("ix_refunds_owner", "owner_id", "created_at"),
+    )
+
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The wallet or invoice that bought."""
+    group_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The ledger group of the purchase."""
+    id: Mapped[str] = mapped_column(String(64))
+    item_id: Mapped[str] = mapped_column(String(64))
+    merchant_id: Mapped[str] = mapped_column(String(64))
+    by: Mapped[str] = mapped_column(String(16))
+    """``merchant``, ``reader`` or ``undo``."""
+    amount_msat: Mapped[int] = mapped_column(BigInteger)
+    refund_group: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)

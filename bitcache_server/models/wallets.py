@@ -1,0 +1,116 @@
+"""Who holds a wallet, and what a site may take from it."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bitcache_server.extensions import Model
+
+
+class WalletSession(Model):
+    """A browser that is signed in to a wallet: the cookie names it and carries its secret."""
+
+    __tablename__ = "wallet_sessions"
+
+    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(200))
+    """Browser and system, for the reader's list of devices."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[int] = mapped_column(BigInteger)
+    verified_at: Mapped[int | None] = mapped_column(BigInteger)
+    """When the reader last proved who they are, by passkey or recovery code."""
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Passkey(Model):
+    """A WebAuthn credential (https://www.w3.org/TR/webauthn-3/) that signs in to a wallet."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (Index("ix_passkeys_wallet_id", "wallet_id"),)
+
+    credential_id: Mapped[str] = mapped_column(String(1_400), primary_key=True)
+    """In base64url without padding; the specification allows 1,023 bytes."""
+    wallet_id: Mapped[str] = mapped_column(String(64))
+    public_key: Mapped[str] = mapped_column(Text)
+    """COSE key in base64url."""
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    label: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RecoveryCode(Model):
+    """The hash of the code that signs in to a wallet on a new device; a new code replaces it."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("uq_recovery_codes_code_hash", "code_hash", unique=True),)
+
+    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    code_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class OneTimeCode(Model):
+    """A challenge or code that counts once: passkey challenges, proofs of work, approvals."""
+
+    __tablename__ = "one_time_codes"
+    __table_args__ = (Index("ix_one_time_codes_expires_at", "expires_at"),)
+
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 in hex."""
+    purpose: Mapped[str] = mapped_column(String(32))
+    data: Mapped[str] = mapped_column(Text)
+    """JSON; what the code stands for."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Allowance(Model):
+    """What the pages of one origin may take from a wallet without asking again."""
+
+    __tablename__ = "allowances"
+    __table_args__ = (
+        Index("ix_allowances_site", "wallet_id", "site_id"),
+        CheckConstraint("per_item_msat > 0", name="per_item_positive"),
+        CheckConstraint("per_day_msat > 0", name="per_day_positive"),
+    )
+
+    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(String(64))
+    origin: Mapped[str] = mapped_column(String(300))
+    per_item_msat: Mapped[int] = mapped_column(BigInteger)
+    per_day_msat: Mapped[int] = mapped_column(BigInteger)
+    auto_msat: Mapped[int] = mapped_column(BigInteger)
+    """Prices up to this open without a click; 0 is never."""
+    day: Mapped[int] = mapped_column(BigInteger)
+    """The UTC day (seconds / 86,400) that ``spent_msat`` counts."""
+    spent_msat: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Gift(Model):
+    """Starter credit that a wallet got; the address block keeps one reader from many."""
+
+    __tablename__ = "gifts"
+    __table_args__ = (Index("ix_gifts_address", "address_hash", "created_at"),)
+
+    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    address_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed hash of the address block; emptied when the limit no longer needs it."""
+    amount_msat: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class GiftDay(Model):
+    """What was given on a UTC day: one conditional statement keeps it within the budget."""
+
+    __tablename__ = "gift_days"
+
+    day: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    given_msat: Mapped[int] = mapped_column(BigInteger)
