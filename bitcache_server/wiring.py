@@ -32,7 +32,9 @@ def build(
         rails=_rails(settings) if rails is None else rails,
         rate_sources=_rate_sources(settings) if rate_sources is None else rate_sources,
         files=LocalFiles(settings.files_dir),
-        commission=CommissionRule(settings.commission_ppm),
+        commission=CommissionRule(
+            settings.commission_ppm, settings.commission_min_msat, settings.commission_max_msat
+        ),
     )
 
 
@@ -53,9 +55,14 @@ def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
                 "rpc_url": settings.node_url.get_secret_value(),
                 "network": settings.network,
                 "fallback_fee_sat_per_vb": settings.fallback_fee_sat_per_vb,
+                "payout_wallet": settings.payout_wallet,
+                "conflict_confirmations": settings.payout_conflict_confirmations,
             }
         case "fake":
-            return {"allow": settings.environment != "production"}
+            return {
+                "allow": settings.environment != "production",
+                "conflict_confirmations": settings.payout_conflict_confirmations,
+            }
         case _:
             return {}
 

@@ -1,4 +1,4 @@
-"""The contract of a rail: ask for a payment, watch, look one up, report health.
+"""The contract of a rail: ask for a payment, watch, look one up, pay out, report health.
 
 A rail holds no state that must survive: the caller stores the cursor that each
 step carries, in the same transaction as what the step brought, and hands it
@@ -133,8 +133,50 @@ class RailHealth:
     """What a transaction should pay to confirm soon; 0 where that has no meaning."""
 
 
+@dataclass(frozen=True)
+class PayoutOrder:
+    """One payee of a payout."""
+
+    payout_id: str
+    destination: str
+    """In the normal form of ``check_destination``."""
+    amount_msat: int
+    """What arrives; for on-chain whole sats."""
+
+
+@dataclass(frozen=True)
+class PreparedPayout:
+    """Money that is ready to leave: sending it again never pays twice."""
+
+    reference: str
+    """For on-chain the transaction id."""
+    raw: str
+    """For on-chain the signed transaction in hex."""
+    amount_msat: int
+    """What all payees get together."""
+    fee_msat: int
+    """What the network takes on top."""
+
+
+@dataclass(frozen=True)
+class PayoutLookup:
+    """What became of a payout."""
+
+    outcome: Outcome
+    """SETTLED: in the best chain, ``confirmations`` deep. PENDING: in the mempool.
+    FAILED: its coins were spent otherwise, ``confirmations`` deep, and the payees got
+    nothing by that. UNKNOWN: nobody can tell now; the money keeps its place.
+    A reorganisation can take SETTLED back, as ``confirmations`` says."""
+    carrier: PreparedPayout
+    """The transaction that pays: when it was replaced by one that pays the same, that one's
+    ``reference`` and ``fee_msat``. Its ``raw`` stays what was prepared, and so both can be
+    asked about, and sent."""
+    confirmations: int
+    detail: str
+
+
 class Rail(Protocol):
-    """One way to be paid."""
+    """One way to be paid and to pay."""
 
     @property
     def name(self) -> str:
@@ -168,3 +210,49 @@ class Rail(Protocol):
 
     def health(self) -> RailHealth:
         """Return the state of the rail. Never raises."""
+
+    def check_destination(self, destination: str) -> str:
+        """Return where money can be sent in its normal form.
+
+        Raises AddressInvalid in words a reader understands: another network, a typing
+        error, a kind of destination that this rail cannot pay.
+        """
+
+    def payout_fee_msat(self, destination: str) -> int:
+        """Return what the payee is charged for a payout of its own now, rounded up.
+
+        For on-chain: fee rate * (110 + the output's virtual bytes), whole sats. That is
+        one coin, the payee and change; a batch costs less for each. Raises
+        AddressInvalid, RailError.
+        """
+
+    def prepare_payout(self, orders: Sequence[PayoutOrder]) -> PreparedPayout:
+        """Make and sign one transaction for all orders, and send nothing.
+
+        The caller stores the answer before it sends it. Nothing else may be prepared
+        until it was sent or given up: both would use the same coins. Orders to one
+        destination may be sent as one amount. Raises PayoutsUnavailable when there is too
+        little money, PayoutLimit for an amount that the network does not carry (below the
+        dust limit, fractions of a sat), AddressInvalid, RailError.
+        """
+
+    def send_payout(self, prepared: PreparedPayout) -> Outcome:
+        """Send, or send again: PENDING or SETTLED when it is out.
+
+        FAILED never comes from here: a refusal of the node may pass, so it is UNKNOWN,
+        as is everything that goes wrong on the way. ``lookup_payout`` tells.
+        """
+
+    def lookup_payout(self, prepared: PreparedPayout) -> PayoutLookup:
+        """Ask what became of a payout, and send it where the node does not have it.
+
+        So it is only for payouts that were stored and are meant to leave. A failure of the
+        node is UNKNOWN; no RailError leaves.
+        """
+
+    def held_msat(self, references: Sequence[str]) -> int:
+        """Return what this rail holds for us now, unconfirmed money included.
+
+        ``references`` are payments to accounts that are not the paying wallet's own,
+        for on-chain outpoints; those that are spent count nothing. Raises RailError.
+        """

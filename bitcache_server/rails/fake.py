@@ -4,17 +4,9 @@ It passes the same contract suite as the real rails. Whoever can reach it can
 "pay" with nothing, so it must be allowed explicitly, which production never does.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from bitcache_server.domain.errors import (
-    ConfigurationError,
-    DescriptorInvalid,
-    NodeChainUnknown,
-    PrivateKeyRefused,
-    RailError,
-)
+from bitcache_server.domain.errors import DescriptorInvalid, NodeChainUnknown, PrivateKeyRefused
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.base import (
     BlockConnected,
@@ -30,45 +22,29 @@ from bitcache_server.rails.base import (
     RailHealth,
     Step,
 )
+from bitcache_server.rails.fake_chain import FakeBlock, FakeTx, digest, txid_of
+from bitcache_server.rails.fake_payouts import (
+    DEFAULT_CONFLICT_CONFIRMATIONS,
+    FEE_RATE_MSAT_PER_VB,
+    FakePayouts,
+)
 from bitcache_server.rails.onchain.private_keys import looks_private
 
 RAIL_NAME = "fake"
 COINBASE_MATURITY = 100
-FEE_RATE_MSAT_PER_VB = 1_000
-_GENESIS_TIME = 1_700_000_000
-_BLOCK_INTERVAL_S = 600
 
 
-@dataclass(frozen=True)
-class _Tx:
-    txid: str
-    outputs: tuple[tuple[str, int], ...]
-    """Pairs of target and amount in msat."""
-    sight_reason: str = ""
-    is_coinbase: bool = False
+class FakeRail(FakePayouts):
+    """Payments that a test makes. ``allow`` must be True, or it refuses to exist."""
 
-
-@dataclass(frozen=True)
-class _Block:
-    ref: BlockRef
-    previous_hash: str
-    txs: tuple[_Tx, ...]
-
-
-class FakeRail:
-    """A chain and a mempool in memory. ``allow`` must be True, or it refuses to exist."""
-
-    def __init__(self, allow: bool = False) -> None:
-        if not allow:
-            raise ConfigurationError("The fake rail gives content away; it is for tests only.")
-        self._count = 0
-        self._chain: list[_Block] = []
-        self._stale: dict[str, _Block] = {}
-        self._mempool: dict[str, _Tx] = {}
+    def __init__(
+        self,
+        allow: bool = False,
+        conflict_confirmations: int = DEFAULT_CONFLICT_CONFIRMATIONS,
+    ) -> None:
+        super().__init__(allow, conflict_confirmations)
         self._replaced: set[str] = set()
         self._looked_at: set[str] = set()
-        self._failure: RailError | None = None
-        self.confirm()
 
     # What a test tells it.
 
@@ -81,46 +57,15 @@ class FakeRail:
 
     def pay_many(self, outputs: Sequence[tuple[str, int]], sight_reason: str = "") -> list[str]:
         """Pay several targets, or one several times, in one transaction."""
-        tx = _Tx(self._next_hash("tx"), tuple(outputs), sight_reason)
+        tx = FakeTx(self._next_hash("tx"), tuple(outputs), sight_reason)
         self._mempool[tx.txid] = tx
         return [f"{tx.txid}:{index}" for index in range(len(outputs))]
 
-    def confirm(self, blocks: int = 1, coinbase: tuple[str, int] | None = None) -> None:
-        """Add blocks; the first takes the whole mempool. ``coinbase`` pays its miner."""
-        for _ in range(blocks):
-            txs = tuple(self._mempool.values())
-            if coinbase is not None:
-                txs = (_Tx(self._next_hash("tx"), (coinbase,), is_coinbase=True), *txs)
-                coinbase = None
-            self._mempool.clear()
-            self._append(txs)
-
-    def disconnect(self, blocks: int = 1) -> None:
-        """Take blocks off the tip; their payments wait in the mempool again."""
-        for _ in range(blocks):
-            block = self._chain.pop()
-            self._stale[block.ref.hash] = block
-            self._mempool |= {tx.txid: tx for tx in block.txs if not tx.is_coinbase}
-
-    def reorg(self, blocks: int = 1) -> None:
-        """Let a chain that is one block longer, and empty, take the place of ``blocks``."""
-        self.disconnect(blocks)
-        for _ in range(blocks + 1):
-            self._append(())
-
     def double_spend(self, reference: str) -> None:
         """Let another transaction take the place of an unconfirmed payment, for good."""
-        txid = reference.partition(":")[0]
+        txid = txid_of(reference)
         del self._mempool[txid]
         self._replaced.add(txid)
-
-    def lose(self, reference: str) -> None:
-        """Let the node forget an unconfirmed payment, as after a restart."""
-        del self._mempool[reference.partition(":")[0]]
-
-    def break_with(self, failure: RailError | None) -> None:
-        """Fail every question with this error from now on; None repairs the rail."""
-        self._failure = failure
 
     # The rail.
 
@@ -139,7 +84,7 @@ class FakeRail:
 
     def create_request(self, order: PaymentOrder) -> PaymentRequest:
         """Return a made-up destination; it takes fractions of a sat."""
-        target = _digest("target", f"{order.account} {order.index}")
+        target = digest("target", f"{order.account} {order.index}")
         return PaymentRequest(RAIL_NAME, f"fake:{target[:40]}", target, order.amount_msat)
 
     def watch(
@@ -170,10 +115,9 @@ class FakeRail:
         """Answer from memory; a lost payment that carries its ``raw`` is sent again."""
         if self._failure is not None:
             return Lookup(Outcome.UNKNOWN, None, self._failure.detail)
-        txid = observation.reference.partition(":")[0]
-        for block in self._chain:
-            if any(tx.txid == txid for tx in block.txs):
-                return Lookup(Outcome.SETTLED, block.ref, "in the chain")
+        txid = txid_of(observation.reference)
+        if block := self._block_of(txid):
+            return Lookup(Outcome.SETTLED, block.ref, "in the chain")
         if txid in self._mempool:
             return Lookup(Outcome.PENDING, None, "in the mempool")
         if txid in self._replaced:
@@ -181,7 +125,7 @@ class FakeRail:
         if not observation.raw:
             return Lookup(Outcome.UNKNOWN, None, "not known now")
         outputs = [tuple(pair.split("=")) for pair in observation.raw.split(",")]
-        self._mempool[txid] = _Tx(txid, tuple((target, int(msat)) for target, msat in outputs))
+        self._mempool[txid] = FakeTx(txid, tuple((target, int(msat)) for target, msat in outputs))
         return Lookup(Outcome.PENDING, None, "sent again")
 
     def health(self) -> RailHealth:
@@ -192,25 +136,10 @@ class FakeRail:
             return RailHealth(False, failure.code, failure.detail, 0, FEE_RATE_MSAT_PER_VB)
         return RailHealth(True, "ok", f"at block {height}", height, FEE_RATE_MSAT_PER_VB)
 
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _next_hash(self, kind: str) -> str:
-        self._count += 1
-        return _digest(kind, str(self._count))
-
-    def _append(self, txs: tuple[_Tx, ...]) -> None:
-        height = len(self._chain)
-        time = _GENESIS_TIME + height * _BLOCK_INTERVAL_S
-        ref = BlockRef(height, self._next_hash("block"), time)
-        previous_hash = self._chain[-1].ref.hash if self._chain else ""
-        self._chain.append(_Block(ref, previous_hash, txs))
-
-    def _cursor(self, block: _Block) -> Cursor:
+    def _cursor(self, block: FakeBlock) -> Cursor:
         return Cursor(block.ref.height, block.ref.hash)
 
-    def _connected(self, block: _Block, match: Matcher) -> BlockConnected:
+    def _connected(self, block: FakeBlock, match: Matcher) -> BlockConnected:
         observations = _observations(block.txs, match, block.ref)
         return BlockConnected(block.ref, block.previous_hash, observations)
 
@@ -224,7 +153,7 @@ class FakeRail:
 
 
 def _observations(
-    txs: Sequence[_Tx], match: Matcher, block: BlockRef | None
+    txs: Sequence[FakeTx], match: Matcher, block: BlockRef | None
 ) -> tuple[Observation, ...]:
     targets = list(dict.fromkeys(target for tx in txs for target, _ in tx.outputs))
     wanted = match(targets) if targets else frozenset[str]()
@@ -244,7 +173,3 @@ def _observations(
         for index, (target, amount_msat) in enumerate(tx.outputs)
         if target in wanted
     )
-
-
-def _digest(kind: str, text: str) -> str:
-    return hashlib.sha256(f"{kind} {text}".encode()).hexdigest()

@@ -32,10 +32,9 @@ const FullNode = require('bcoin/lib/node/fullnode');
 const NodeRPC = require('bcoin/lib/node/rpc');
 const TX = require('bcoin/lib/primitives/tx');
 const walletPlugin = require('bcoin/lib/wallet/plugin');
-const WalletNodeClient = require('bcoin/lib/wallet/nodeclient');
-const WalletRPC = require('bcoin/lib/wallet/rpc');
 const { RPCError } = require('bweb');
 const LevelDOWN = require('leveldown');
+const walletCalls = require('./wallet');
 
 const STALE_AFTER_S = 24 * 3600; // Core: a tip older than a day means initial block download
 const internalHash = (txid) => Buffer.from(txid, 'hex').reverse().toString('hex');
@@ -215,25 +214,6 @@ NodeRPC.prototype.reconsiderBlock = async function ([hash]) {
   return null;
 };
 
-/* Wallet. */
-
-// Return from sendtoaddress when the transaction is in the mempool, as Core does.
-WalletNodeClient.prototype.send = async function (tx) { await this.node.sendTX(tx); };
-const { getNewAddress } = WalletRPC.prototype;
-WalletRPC.prototype.getNewAddress = async function (args, help) {
-  return getNewAddress.call(this, ['default'], help);
-};
-
-// bcoin's wallet reads new blocks a little later than the node; Core's does not.
-const { sendToAddress } = WalletRPC.prototype;
-WalletRPC.prototype.sendToAddress = async function (args, help) {
-  const { chain } = this.client.node;
-  for (let waited = 0; this.wdb.state.height !== chain.height && waited < 10000; waited += 5) {
-    await new Promise((next) => setTimeout(next, 5));
-  }
-  return sendToAddress.call(this, args, help);
-};
-
 /* Calls that bcoin does not have. */
 
 async function testMempoolAccept([raws]) {
@@ -270,6 +250,14 @@ function getTxSpendingPrevout([outpoints]) {
   });
 }
 
+// Not in Core, where a full mempool does it: drop a transaction and what spends it.
+function forgetTransaction([txid]) {
+  const entry = this.mempool.getEntry(internalHash(txid));
+  if (!entry) throw new RPCError(-5, 'Transaction not in mempool.');
+  this.mempool.evictEntry(entry);
+  return null;
+}
+
 // Core's code for "there is no such block or transaction" is -5; bcoin's is -1.
 const NOT_FOUND = new Set(['Block not found', 'Transaction not found.', 'Transaction not in mempool.']);
 const { execute } = NodeRPC.prototype;
@@ -292,11 +280,10 @@ function build() {
   // Its own HTTP server would only take a second port.
   wallet.http.open = async () => {};
   wallet.http.close = async () => {};
-  for (const [name, call] of Object.entries(wallet.rpc.calls)) {
-    if (!node.rpc.calls[name]) node.rpc.add(name, call, wallet.rpc);
-  }
+  walletCalls.addTo(node);
   node.rpc.add('testmempoolaccept', testMempoolAccept, node.rpc);
   node.rpc.add('gettxspendingprevout', getTxSpendingPrevout, node.rpc);
+  node.rpc.add('forgettransaction', forgetTransaction, node.rpc);
   return node;
 }
 

@@ -106,8 +106,15 @@ class RegtestNode:
     @property
     def rpc(self) -> AuthServiceProxy:
         """Return a fresh proxy, so that no idle or foreign connection is used."""
+        return self._proxy(self.rpc_url)
+
+    def wallet_rpc(self, name: str) -> AuthServiceProxy:
+        """Return a fresh proxy that speaks for one of the node's wallets."""
+        return self._proxy(f"{self.rpc_url}/wallet/{name}")
+
+    def _proxy(self, url: str) -> AuthServiceProxy:
         connection = _Connection("127.0.0.1", self.port, timeout=RPC_TIMEOUT_S)
-        return AuthServiceProxy(self.rpc_url, connection=connection)
+        return AuthServiceProxy(url, connection=connection)
 
     def mine(self, count: int, address: str | None = None) -> list[str]:
         """Mine blocks, to the node's own wallet if no address is given; return their hashes."""

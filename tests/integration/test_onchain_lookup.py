@@ -6,7 +6,7 @@ import pytest
 
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.base import Observation, PaymentOrder, PaymentRequest
-from bitcache_server.rails.onchain import lookup as lookup_module
+from bitcache_server.rails.onchain import spenders
 from bitcache_server.rails.onchain.lookup import Finder
 from bitcache_server.rails.onchain.rail import OnchainRail
 from bitcache_server.rails.onchain.rpc import NodeClient
@@ -70,7 +70,7 @@ def test_a_conflict_some_blocks_ago_is_a_failure(till: Till) -> None:
 def test_a_conflict_before_the_search_begins_is_unknown(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup_module, "SEARCH_BLOCKS", 3)
+    monkeypatch.setattr(spenders, "SEARCH_BLOCKS", 3)
     replaced = till.payment()
     till.send(till.payment(fee_sat=2_000))
     till.node.mine(4)
@@ -86,7 +86,7 @@ def test_a_lost_parent_is_no_failure(till: Till) -> None:
 
 
 def test_the_chain_is_not_searched_twice(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup_module, "SEARCH_BLOCKS", 10)
+    monkeypatch.setattr(spenders, "SEARCH_BLOCKS", 10)
     parent = till.payer.spend(till.coin, [(till.payer.address, 20_000)])
     orphan = till.payment(till.payer.change_of(parent))
     with RpcProxy(till.node.rpc_url) as proxy:

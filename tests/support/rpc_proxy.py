@@ -74,11 +74,15 @@ _CANNED = {
 
 
 class RpcProxy:
-    """Stands between a client and a node; ``fault`` may change at any time."""
+    """Stands between a client and a node; ``fault`` may change at any time.
+
+    With ``only`` it strikes nothing but calls of that method.
+    """
 
     def __init__(self, node_url: str) -> None:
         self._node = urlsplit(node_url)
         self.fault = Fault.NONE
+        self.only = ""
         self.calls: Counter[str] = Counter()
         self.connections = 0
         self.open: set[socket.socket] = set()
@@ -111,11 +115,15 @@ class RpcProxy:
         self.closing = threading.Event()
         self._server = self._listen(port)
 
-    def forward(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    def fault_for(self, methods: list[str]) -> Fault:
+        """Return what goes wrong with a request of these calls."""
+        return self.fault if not self.only or self.only in methods else Fault.NONE
+
+    def forward(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Ask the node; return the status and the body."""
         node = HTTPConnection(str(self._node.hostname), self._node.port)
         try:
-            node.request("POST", "/", body, headers)
+            node.request("POST", path, body, headers)
             response = node.getresponse()
             return response.status, response.read()
         finally:
@@ -169,21 +177,24 @@ class _Handler(BaseHTTPRequestHandler):
         request = json.loads(body)
         methods = [call["method"] for call in (request if isinstance(request, list) else [request])]
         self._proxy.calls.update(methods)
-        fault = self._proxy.fault
+        fault = self._proxy.fault_for(methods)
         if fault is Fault.SLOW:
             self._proxy.closing.wait(self.timeout)
         if fault in (Fault.SLOW, Fault.DIE_BEFORE_ANSWER):
             self.close_connection = True
             return
         if fault in _CANNED:
-            self._answer(*_CANNED[fault])
+            self._answer(fault, *_CANNED[fault])
             return
         if fault is Fault.PRUNED and "getblock" in methods:
             error = {"code": -1, "message": "Block not available (pruned data)"}
-            self._answer(500, "application/json", json.dumps({"result": None, "error": error}))
+            self._answer(
+                fault, 500, "application/json", json.dumps({"result": None, "error": error})
+            )
             return
-        status, text = self._proxy.forward(body, {"Authorization": self.headers["Authorization"]})
-        self._answer(status, "application/json", self._changed(fault, methods, text))
+        headers = {"Authorization": self.headers["Authorization"]}
+        status, text = self._proxy.forward(self.path, body, headers)
+        self._answer(fault, status, "application/json", self._changed(fault, methods, text))
 
     def _changed(self, fault: Fault, methods: list[str], text: bytes) -> bytes | str:
         if fault is Fault.MODERN:
@@ -194,17 +205,17 @@ class _Handler(BaseHTTPRequestHandler):
             return _dump(answer)
         return text
 
-    def _answer(self, status: int, content_type: str, body: bytes | str) -> None:
+    def _answer(self, fault: Fault, status: int, content_type: str, body: bytes | str) -> None:
         data = body.encode() if isinstance(body, str) else body
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if self._proxy.fault is Fault.DIE_IN_ANSWER:
+        if fault is Fault.DIE_IN_ANSWER:
             data = data[: len(data) // 2]
         self.wfile.write(data)
         # The client was not told, so it will use the connection again.
-        self.close_connection = self._proxy.fault in (Fault.DIE_IN_ANSWER, Fault.DROP_IDLE)
+        self.close_connection = fault in (Fault.DIE_IN_ANSWER, Fault.DROP_IDLE)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

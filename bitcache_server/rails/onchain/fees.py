@@ -30,6 +30,16 @@ def current_rate_msat_per_vb(client: NodeClient, policy: FeePolicy) -> int:
     return max(_estimate(client), minimum) or policy.fallback_msat_per_vb
 
 
+def payout_rate_msat_per_vb(client: NodeClient, policy: FeePolicy) -> int:
+    """Return the rate that our own transactions pay.
+
+    Without an estimate it is the fallback, or the mempool's minimum if that is higher:
+    the minimum alone can wait for weeks.
+    """
+    estimate = _estimate(client) or policy.fallback_msat_per_vb
+    return max(estimate, _mempool_minimum(client))
+
+
 def sight_minimum_msat_per_vb(client: NodeClient, policy: FeePolicy) -> int:
     """Return the rate from which an unconfirmed payment is fair, rounded up.
 

@@ -1,26 +1,11 @@
 """What became of one payment? FAILED only if a conflicting transaction is there to show."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from bitcache_server.domain.errors import NodeRejected, RailError
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.base import BlockRef, Lookup, Observation
 from bitcache_server.rails.onchain.chain import Json, block_ref
-from bitcache_server.rails.onchain.rpc import RPC_METHOD_NOT_FOUND, NodeClient
-
-#: How far back a conflicting transaction is looked for: a day. Every pruned node
-#: keeps at least 288 blocks.
-SEARCH_BLOCKS = 144
-_MAX_REMEMBERED = 1_000
-
-
-@dataclass(frozen=True)
-class _Spender:
-    """The transaction that spends one of the payment's inputs."""
-
-    txid: str
-    block: BlockRef | None
+from bitcache_server.rails.onchain.rpc import NodeClient
+from bitcache_server.rails.onchain.spenders import SpenderSearch
 
 
 class Finder:
@@ -28,8 +13,7 @@ class Finder:
 
     def __init__(self, client: NodeClient) -> None:
         self._client = client
-        #: Up to which tip the chain was searched in vain, by the payment's txid.
-        self._searched: dict[str, str] = {}
+        self._spenders = SpenderSearch(client)
 
     def lookup(self, observation: Observation) -> Lookup:
         """Return the outcome; a node that cannot tell makes it UNKNOWN."""
@@ -76,7 +60,7 @@ class Finder:
         """Find out why the node refuses the payment: a conflict, or something to wait for."""
         decoded: Json = self._client.call("decoderawtransaction", raw)
         inputs = [(vin["txid"], int(vin["vout"])) for vin in decoded["vin"] if "txid" in vin]
-        spender = self._mempool_spender(inputs) or self._chain_spender(txid, inputs)
+        spender = self._spenders.find(txid, inputs)
         if spender is None:
             return Lookup(Outcome.UNKNOWN, None, f"The node refuses the payment: {refusal.detail}")
         if spender.txid == txid:
@@ -86,49 +70,3 @@ class Finder:
         return Lookup(
             Outcome.FAILED, None, f"Transaction {spender.txid} {place} took the payment's coins."
         )
-
-    def _mempool_spender(self, inputs: list[tuple[str, int]]) -> _Spender | None:
-        outpoints = [{"txid": txid, "vout": vout} for txid, vout in inputs]
-        try:
-            answers = self._client.call("gettxspendingprevout", outpoints)
-        except NodeRejected as refusal:
-            if refusal.rpc_code == RPC_METHOD_NOT_FOUND:  # Bitcoin Core before 24
-                return None
-            raise
-        for answer in answers:
-            if spender := answer.get("spendingtxid"):
-                return _Spender(spender, None)
-        return None
-
-    def _chain_spender(self, txid: str, inputs: list[tuple[str, int]]) -> _Spender | None:
-        """Search the latest blocks for a spend of one of the inputs; remember the search."""
-        needles = [_outpoint_hex(*outpoint) for outpoint in inputs]
-        tip = block_hash = str(self._client.call("getbestblockhash"))
-        searched_to = self._searched.get(txid)
-        for _ in range(SEARCH_BLOCKS):
-            if block_hash == searched_to:
-                break
-            raw = self._client.call("getblock", block_hash, 0)
-            found = any(needle in raw for needle in needles)
-            if found and (spender := self._spender_in(block_hash, set(inputs))):
-                return spender
-            header = self._client.call("getblockheader", block_hash)
-            if header["height"] == 0:
-                break
-            block_hash = header["previousblockhash"]
-        if len(self._searched) >= _MAX_REMEMBERED:
-            self._searched.clear()
-        self._searched[txid] = tip
-        return None
-
-    def _spender_in(self, block_hash: str, inputs: set[tuple[Any, Any]]) -> _Spender | None:
-        block = self._client.call("getblock", block_hash, 2)
-        for tx in block["tx"]:
-            if any((vin.get("txid"), vin.get("vout")) in inputs for vin in tx["vin"]):
-                return _Spender(tx["txid"], block_ref(block))
-        return None
-
-
-def _outpoint_hex(txid: str, vout: int) -> str:
-    """Return an outpoint as it stands in a raw transaction: bytes reversed, 32 bits."""
-    return bytes.fromhex(txid)[::-1].hex() + vout.to_bytes(4, "little").hex()
