@@ -1,0 +1,84 @@
+"""The recovery code: making one, and signing in or confirming with it. No script needed."""
+
+from flask import Blueprint, Response, make_response, redirect, request
+
+from bitcache_server.domain.errors import InvalidRequest, RecoveryCodeInvalid
+from bitcache_server.http.context import deps, session
+from bitcache_server.http.forms import same_origin
+from bitcache_server.http.limits import RECOVERIES, check_limit
+from bitcache_server.http.wallet.back import next_path
+from bitcache_server.http.wallet.cookie import holder, require_holder, sign_in
+from bitcache_server.http.wallet.look import page
+from bitcache_server.http.wallet.session import SECURITY, show_confirm, show_sign_in
+from bitcache_server.http.wallet.user_agent import device_label
+from bitcache_server.services.once import in_transaction
+from bitcache_server.services.one_time_codes import Purpose, use_code
+from bitcache_server.services.recovery import (
+    confirm_with_code,
+    new_recovery_code,
+    sign_in_with_code,
+)
+from bitcache_server.services.wallets import Holder, leave_wallet
+
+#: A code is shown in the answer to the form; sent again, the form must not make another
+#: code, which would replace the one that the reader has just written down.
+FORM = Purpose("recovery_form", 3_600)
+
+
+def add_routes(pages: Blueprint) -> None:
+    """Add the forms."""
+    pages.add_url_rule("/sign-in", "sign_in_with_code", sign_in_form, methods=["POST"])
+    pages.add_url_rule("/confirm", "confirm_with_code", confirm_form, methods=["POST"])
+    pages.add_url_rule("/recovery", "new_recovery_code", new_code_form, methods=["POST"])
+
+
+def sign_in_form() -> Response:
+    """Open the wallet that a recovery code belongs to."""
+    same_origin()
+    check_limit(RECOVERIES)
+    before = holder()
+    try:
+        cookie = in_transaction(session(), lambda: _sign_in(before))
+    except RecoveryCodeInvalid as error:
+        return show_sign_in(error.detail, 403)
+    except InvalidRequest as error:
+        return show_sign_in(error.detail, 422)
+    response = make_response(redirect(next_path(), 303))
+    sign_in(response, cookie)
+    return response
+
+
+def confirm_form() -> Response:
+    """Show that the reader has the code of this very wallet."""
+    same_origin()
+    check_limit(RECOVERIES)
+    known = require_holder()
+    text = request.form.get("code", "")
+    try:
+        in_transaction(session(), lambda: confirm_with_code(deps(), session(), known, text))
+    except RecoveryCodeInvalid as error:
+        return show_confirm(known, error.detail, 403)
+    return make_response(redirect(next_path(SECURITY), 303))
+
+
+def new_code_form() -> Response:
+    """Make a recovery code and show it, this one time."""
+    same_origin()
+    known = require_holder()
+    code = in_transaction(session(), lambda: _new_code(known))
+    if code is None:
+        return make_response(redirect(f"{SECURITY}?done=code", 303))
+    return page("wallet_recovery_code.html", code=code)
+
+
+def _sign_in(before: Holder | None) -> str:
+    cookie = sign_in_with_code(deps(), session(), request.form.get("code", ""), device_label())
+    leave_wallet(deps(), session(), before, "understood" in request.form)
+    return cookie
+
+
+def _new_code(known: Holder) -> str | None:
+    form = request.form.get("form", "")
+    if not use_code(deps(), session(), FORM, form, known.wallet_id):
+        return None
+    return new_recovery_code(deps(), session(), known)

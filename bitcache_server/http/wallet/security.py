@@ -1,0 +1,45 @@
+"""/wallet/security: the passkeys, the recovery code and the devices of a wallet."""
+
+from flask import Blueprint, Response, request
+
+from bitcache_server.http.context import deps, session
+from bitcache_server.http.wallet.cookie import require_holder
+from bitcache_server.http.wallet.look import page
+from bitcache_server.http.wallet.recovery import FORM
+from bitcache_server.services.one_time_codes import new_code
+from bitcache_server.services.passkeys import passkeys_of, relying_party
+from bitcache_server.services.recovery import recovery_code_made_at
+from bitcache_server.services.wallets import devices, is_confirmed, is_secured
+
+NOTICES = {
+    "passkey": "The passkey was added.",
+    "removed": "The passkey was removed from this wallet. Delete it on your device as well.",
+    "code": "That form was sent before. If you have not kept the code, make a new one.",
+    "device": "That browser is signed out.",
+    "devices": "All other browsers are signed out.",
+}
+
+
+def add_routes(pages: Blueprint) -> None:
+    """Add the page."""
+    pages.add_url_rule("/security", "security", show)
+
+
+def show() -> Response:
+    """Show what opens the wallet, and where it is open."""
+    known = require_holder()
+    wallet_id = known.wallet_id
+    return page(
+        "wallet_security.html",
+        scripts=True,
+        here="security",
+        notice=NOTICES.get(request.args.get("done", "")),
+        secured=is_secured(session(), wallet_id),
+        confirmed=is_confirmed(deps(), session(), known),
+        passkeys=passkeys_of(session(), wallet_id),
+        passkeys_work=relying_party(deps().settings) is not None,
+        code_made_at=recovery_code_made_at(session(), wallet_id),
+        form=new_code(deps(), FORM, wallet_id),
+        devices=devices(deps(), session(), wallet_id),
+        this_session_id=known.session_id,
+    )
