@@ -1,6 +1,8 @@
 """``bitcache item``: what is sold."""
 
 import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from bitcache_server.cli.output import emit, fields, json_option, note, shown, t
 from bitcache_server.cli.prices import check_price
 from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import Work, work
-from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.domain.errors import InvalidRequest, SplitInvalid
+from bitcache_server.domain.fees import PARTS_PER_MILLION
 from bitcache_server.domain.money import SAT, Fiat, format_sat
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.session import write_transaction
@@ -24,6 +27,7 @@ from bitcache_server.services.items import (
     list_items,
 )
 from bitcache_server.services.merchants import get_site
+from bitcache_server.services.splits import list_splits, set_splits
 from bitcache_server.services.views import ItemView, item_view
 
 _STANDARD_INPUT = "-"
@@ -33,7 +37,7 @@ _MAX_BYTES_PER_CHAR = 4
 
 @click.group()
 def item() -> None:
-    """Add, show and price items: articles and files."""
+    """Add, show, price and share items: articles and files."""
 
 
 @item.command()
@@ -48,6 +52,7 @@ def item() -> None:
 @click.option("--teaser", default="", help="Plain text that everyone may read.")
 @click.option("--external-id", help="Your own id; the same id again changes the item.")
 @click.option("--hours", type=int, help="How long a purchase opens it. Default: for ever.")
+@click.option("--url", help="The page that sells it, on one of the site's origins.")
 @json_option
 def add(
     site_id: str,
@@ -59,6 +64,7 @@ def add(
     teaser: str,
     external_id: str | None,
     hours: int | None,
+    url: str | None,
 ) -> None:
     """Add an item and print the HTML to paste.
 
@@ -80,6 +86,7 @@ def add(
         access_hours=hours,
         content_html=None if article is None else _read_article(article),
         file_path=file_path,
+        url=url,
     )
     with work() as w:
         with write_transaction(w.session):
@@ -159,6 +166,55 @@ def set_price(item_id: str, price: str, currency: str) -> None:
         emit(document, lines)
 
 
+@item.command()
+@click.argument("item_id", metavar="ITEM")
+@click.argument("shares", metavar="[MERCHANT=SHARE%]...", nargs=-1)
+@click.option("--clear", is_flag=True, help="No co-authors any more.")
+@json_option
+def split(item_id: str, shares: Sequence[str], clear: bool) -> None:
+    """Show or set co-authors: who else is paid for an item from now on.
+
+    Of what is left of a price after the commission each gets a share, rounded down;
+    the item's own merchant gets the rest.
+
+    \b
+    Examples:
+      bitcache item split it_… me_…=30% me_…=12.5%
+      bitcache item split it_… --clear
+    """
+    if clear and shares:
+        raise click.UsageError("Give either shares or --clear.")
+    wanted = _shares(shares)
+    with work() as w:
+        found = get_item(w.session, item_id)
+        if clear or shares:
+            with write_transaction(w.session):
+                authors = set_splits(w.session, get_item(w.session, item_id), wanted)
+        else:
+            authors = list_splits(w.session, [found.id])[found.id]
+        splits = [{"merchant": a.merchant_id, "share_ppm": a.share_ppm} for a in authors]
+        rows = [[a.merchant_id, a.name, f"{a.share_ppm / 10_000:g} %"] for a in authors]
+        emit({"id": item_id, "splits": splits}, table(["co-author", "name", "share"], rows))
+
+
+def _shares(words: Sequence[str]) -> dict[str, int]:
+    """Return merchants and their shares in ppm; no share is rounded."""
+    shares: dict[str, int] = {}
+    for word in words:
+        merchant_id, _, percent = word.partition("=")
+        try:
+            share_ppm = Decimal(percent.removesuffix("%")) * PARTS_PER_MILLION / 100
+            whole = share_ppm == int(share_ppm)
+        except (InvalidOperation, OverflowError, ValueError):
+            whole = False
+        if not merchant_id or not whole:
+            raise SplitInvalid(f"{word[:80]!r} is not like me_…=12.5%, with four decimals at most.")
+        if merchant_id in shares:
+            raise SplitInvalid(f"{merchant_id[:64]!r} is named twice.")
+        shares[merchant_id] = int(share_ppm)
+    return shares
+
+
 def price_text(found: Item) -> str:
     """Return the price that the merchant set."""
     if found.price_currency == SAT:
@@ -179,6 +235,8 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
         ("paid by", ", ".join(view.rails) or f"nothing yet: {why_not}"),
         ("page", view.checkout_url),
     ]
+    if found.url:
+        pairs.append(("on the site", found.url))
     if found.file_path is not None:
         size = f"{view.file.size_bytes} bytes" if view.file else "MISSING from the files folder"
         pairs.append(("file", f"{found.file_path} ({size})"))
@@ -186,7 +244,8 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
         pairs.append(("external id", view.external_id))
     if view.teaser:
         pairs.append(("teaser", shown(view.teaser)))
-    return {**view.model_dump(), "why_not": why_not or None}, fields(pairs)
+    document = {**view.model_dump(), "url": found.url, "why_not": why_not or None}
+    return document, fields(pairs)
 
 
 def _now(found: Item, view: ItemView) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from bitcache_server.cli.merchant_statement import statement
+from bitcache_server.cli.merchant_terms import terms, terms_document, terms_fields
 from bitcache_server.cli.output import emit, fields, json_option, moment, table
 from bitcache_server.cli.work import work
 from bitcache_server.domain.money import format_sat
@@ -17,7 +19,11 @@ from bitcache_server.services.merchants import add_merchant
 
 @click.group()
 def merchant() -> None:
-    """Add and show merchants: who is paid."""
+    """Add and show merchants: who is paid, on which terms, and what for."""
+
+
+merchant.add_command(statement)
+merchant.add_command(terms)
 
 
 @merchant.command()
@@ -43,7 +49,7 @@ def add(name: str, descriptor: str | None) -> None:
         with write_transaction(w.session):
             added = add_merchant(w.deps, w.session, name, descriptor)
             document = _document(w.session, added)
-        lines = _lines(document)
+        lines = fields(_pairs(document))
         emit(document, [*lines, "", f"Next: bitcache site add --merchant {document['id']} …"])
 
 
@@ -66,12 +72,14 @@ def list_() -> None:
 @click.argument("merchant_id", metavar="MERCHANT")
 @json_option
 def show(merchant_id: str) -> None:
-    """Show a merchant: wallet, balance, sites."""
+    """Show a merchant: wallet, balance, terms, sites."""
     with work() as w:
-        document = _document(w.session, get_merchant(w.session, merchant_id))
+        found = get_merchant(w.session, merchant_id)
+        document = {**_document(w.session, found), **terms_document(w, found)}
         sites = [{"id": s.id, "name": s.name} for s in list_sites(w.session, merchant_id)]
         rows = table(["site", "name"], [[s["id"], s["name"]] for s in sites])
-        emit({**document, "sites": sites}, [*_lines(document), "", *rows])
+        lines = fields([*_pairs(document), *terms_fields(document)])
+        emit({**document, "sites": sites}, [*lines, "", *rows])
 
 
 def _document(session: Session, who: Merchant) -> dict[str, Any]:
@@ -85,17 +93,15 @@ def _document(session: Session, who: Merchant) -> dict[str, Any]:
     }
 
 
-def _lines(document: dict[str, Any]) -> list[str]:
+def _pairs(document: dict[str, Any]) -> list[tuple[str, str]]:
     wallet = document["descriptor"] or "none: your own wallet receives for them"
-    return fields(
-        [
-            ("merchant", document["id"]),
-            ("name", document["name"]),
-            ("wallet", wallet),
-            _balance(document),
-            ("since", moment(document["created_at"])),
-        ]
-    )
+    return [
+        ("merchant", document["id"]),
+        ("name", document["name"]),
+        ("wallet", wallet),
+        _balance(document),
+        ("since", moment(document["created_at"])),
+    ]
 
 
 def _balance(document: dict[str, Any]) -> tuple[str, str]:

@@ -1,22 +1,27 @@
 """What a site sells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InvalidRequest, UnknownItem
+from bitcache_server.domain.errors import InvalidOrigin, InvalidRequest, UnknownItem
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.origins import normalise_origin, origins_of
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import parse_item_price, quote
+from bitcache_server.services.splits import set_splits
 from bitcache_server.services.texts import check_name, check_text
 from bitcache_server.tokens.secrets import new_id
 
 MAX_CONTENT_CHARS = 500_000
 MAX_TEASER_CHARS = 2_000
 MAX_TITLE_CHARS = 300
+MAX_URL_CHARS = 2_000
 MAX_CACHED_SITES = 100_000
 #: One hundred years: anything longer is "for ever" misspelt.
 MAX_ACCESS_HOURS = 876_600
@@ -34,6 +39,10 @@ class NewItem:
     access_hours: int | None = None
     content_html: str | None = None
     file_path: str | None = None
+    url: str | None = None
+    """The page that sells it, on an origin of the site."""
+    splits: Mapping[str, int] | None = None
+    """Co-authors and their shares in ppm; None leaves those that there are."""
 
 
 def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
@@ -41,7 +50,7 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
 
     Runs in the caller's transaction. A changed price holds for new invoices only.
     """
-    fields = _checked_fields(deps, session, new)
+    fields = _checked_fields(deps, session, site, new)
     item = _same_external_id(session, site, fields["external_id"])
     if item is None:
         item = Item(id=new_id("it"), site_id=site.id, created_at=deps.clock())
@@ -49,6 +58,8 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
         setattr(item, name, value)
     session.add(item)
     session.flush()
+    if new.splits is not None:
+        set_splits(session, item, new.splits)
     return item
 
 
@@ -61,7 +72,9 @@ def _same_external_id(session: Session, site: Site, external_id: str | int | Non
     return session.scalar(query)
 
 
-def _checked_fields(deps: Deps, session: Session, new: NewItem) -> dict[str, str | int | None]:
+def _checked_fields(
+    deps: Deps, session: Session, site: Site, new: NewItem
+) -> dict[str, str | int | None]:
     if (new.content_html is None) == (new.file_path is None):
         raise InvalidRequest("Give either the article's content or a file, not both.")
     if new.access_hours is not None and not 0 < new.access_hours <= MAX_ACCESS_HOURS:
@@ -84,7 +97,24 @@ def _checked_fields(deps: Deps, session: Session, new: NewItem) -> dict[str, str
         "access_hours": new.access_hours,
         "content_html": _content(new.content_html),
         "file_path": file_path,
+        "url": None if new.url is None else _page_url(session, site, new.url),
     }
+
+
+def _page_url(session: Session, site: Site, text: str) -> str:
+    """Return the address of a page of the site: a link that we show never leads elsewhere.
+
+    Raises InvalidRequest.
+    """
+    url = check_name(text, "The page's address", MAX_URL_CHARS)
+    try:
+        parts = urlsplit(url)
+        origin = normalise_origin(f"{parts.scheme}://{parts.netloc}")
+    except (ValueError, InvalidOrigin):
+        raise InvalidRequest(f"{url[:80]!r} is no address of a web page.") from None
+    if origin not in origins_of(session, site.id):
+        raise InvalidRequest(f"{origin} is not an origin of this site.")
+    return url
 
 
 def _optional_name(text: str | None, what: str) -> str | None:

@@ -12,6 +12,7 @@ import secrets
 
 SITE_SECRET_PREFIX = "bcsk"  # noqa: S105  # says what a secret is, and is none
 GRANT_SECRET_PREFIX = "bcgk"  # noqa: S105  # says what a secret is, and is none
+OPERATOR_SECRET_PREFIX = "bcop"  # noqa: S105  # says what a secret is, and is none
 SITE_ID_PREFIX = "st"
 
 _ID_BYTES = 16
@@ -52,3 +53,8 @@ def secret_matches(secret: str, stored_hash: str) -> bool:
 def new_grant_secret() -> str:
     """Return a new secret that signs the grants of a site: ``bcgk_`` and 43 characters."""
     return f"{GRANT_SECRET_PREFIX}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def new_operator_secret() -> str:
+    """Return a new secret of a person who approves payouts: ``bcop_`` and 43 characters."""
+    return f"{OPERATOR_SECRET_PREFIX}_{secrets.token_urlsafe(_SECRET_BYTES)}"

@@ -3,12 +3,16 @@
 import html
 import math
 import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 from werkzeug.test import TestResponse
 
 from bitcache_server.domain.money import MAX_FIAT_MAJOR
 from tests.support.api import assert_refused, at_once, call
+from tests.support.purchases import add_author
+from tests.support.shops import opened_world
 from tests.support.world import ORIGIN, World
 
 NAMES = (
@@ -46,6 +50,8 @@ def test_an_article(world: World) -> None:
         "checkout_url": f"https://pay.example/pay/{item['id']}",
     }  # fmt: skip
     assert {name: item[name] for name in expected} == expected
+    # The site alone sees these two.
+    assert (item.pop("url"), item.pop("splits")) == (None, [])
     assert call(world, "GET", f"/v1/items/{item['id']}").get_json() == item
     assert "<p>x</p>" not in answer.text
 
@@ -228,3 +234,62 @@ def test_keys_that_are_none(sqlite_world: World) -> None:
     for key in ("", "a" * 201, "caf\xe9", "a\tb"):
         assert_refused(sqlite_world, create(sqlite_world, key=key), 422, "invalid_request")
     assert create(sqlite_world, key="~" * 200).status_code == 201
+
+
+def test_the_page_that_sells_it(world: World) -> None:
+    url = f"{ORIGIN}/posts/1?lang=de#buy"
+    assert create(world, url=url, external_id="post-1").get_json()["url"] == url
+    listed = call(world, "GET", "/v1/items", world.secret).get_json()["items"]
+    assert [item["url"] for item in listed if item["external_id"] == "post-1"] == [url]
+    assert create(world, external_id="post-1").get_json()["url"] is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/", "http://blog.example/", "https://blog.example:8443/", "/posts/1",
+        "https://blog.example@evil.example/", "https://ada:key@blog.example/", "", "blog.example",
+        "https://blog.example.evil.example/", "javascript:alert(1)//https://blog.example",
+        "https://blog.example/" + "x" * 2_000, "https://[::1", "https://blog.example/\nx",
+    ],
+)  # fmt: skip
+def test_a_page_must_be_the_sites_own(sqlite_world: World, url: str) -> None:
+    assert_refused(sqlite_world, create(sqlite_world, url=url), 422, "invalid_request")
+
+
+def test_co_authors(world: World) -> None:
+    bob, eve = add_author(world, "Bob"), add_author(world, "Eve")
+    shares = [{"merchant": bob, "share_ppm": 300_000}, {"merchant": eve, "share_ppm": 700_000}]
+    item = create(world, splits=shares, external_id="p").get_json()
+    named = [{**shares[0], "name": "Bob"}, {**shares[1], "name": "Eve"}]
+    assert sorted(item["splits"], key=lambda split: split["name"]) == named
+    # They are nobody else's business.
+    assert "splits" not in call(world, "GET", f"/v1/items/{item['id']}").get_json()
+    # A change that says nothing of them leaves them; an empty list takes them away.
+    assert create(world, title="B", external_id="p").get_json()["splits"] == item["splits"]
+    listed = call(world, "GET", "/v1/items", world.secret).get_json()["items"]
+    assert [i["splits"] for i in listed if i["id"] == item["id"]] == [item["splits"]]
+    assert create(world, external_id="p", splits=[]).get_json()["splits"] == []
+
+
+def test_shares_that_cannot_be(world: World) -> None:
+    bob = add_author(world)
+
+    def share(merchant_id: str = bob, share_ppm: int = 600_000) -> dict[str, Any]:
+        return {"merchant": merchant_id, "share_ppm": share_ppm}
+
+    eve = add_author(world, "Eve")
+    wrong = [[share("me_none")], [share(world.merchant_id)], [share(), share(eve)],
+             [share(share_ppm=1), share(share_ppm=1)]]  # fmt: skip
+    for splits in wrong:
+        assert_refused(world, create(world, splits=splits), 422, "split_invalid")
+    for splits in ([share(share_ppm=0)], [share(share_ppm=1_000_001)], [{"merchant": bob}]):
+        assert_refused(world, create(world, splits=splits), 422, "invalid_request")
+    assert len(call(world, "GET", "/v1/items", world.secret).get_json()["items"]) == 2
+
+
+def test_money_that_never_comes_here_is_not_shared(tmp_path: Path, database_url: str) -> None:
+    with opened_world(tmp_path, database_url, direct=True) as shop:
+        shares = [{"merchant": add_author(shop), "share_ppm": 1}]
+        assert_refused(shop, create(shop, splits=shares), 422, "split_invalid")
+        assert create(shop, splits=[]).status_code == 201
