@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.models.catalog import Item
+from bitcache_server.models.payouts import Payout
 from bitcache_server.models.sales import Invoice
 
 #: What is listed; each has ``created_at`` and ``id``.
-T = TypeVar("T", Item, Invoice)
+T = TypeVar("T", Item, Invoice, Payout)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from bitcache_server.app import create_app
 from bitcache_server.extensions import db
 from bitcache_server.rails.fake import FakeRail
 from bitcache_server.services.deps import deps_of
+from bitcache_server.services.payout_batches import run_payouts
 from bitcache_server.services.watch_rail import watch_rail
 from tests.support.world import ORIGIN, World, make_settings
 
@@ -35,14 +36,16 @@ class Server:
 
     url: str
     folder: Path
-    rail: FakeRail
+    rail: FakeRail | None
+    """None: the rails that the settings name."""
     now: int
     settings: dict[str, Any] = field(default_factory=dict)
 
     def app(self) -> Flask:
         """Build the server as a new process does."""
         settings = make_settings(self.folder, self.url, **self.settings)
-        deps = wiring.build(settings, clock=lambda: self.now, rails={"fake": self.rail})
+        rails = None if self.rail is None else {"fake": self.rail}
+        deps = wiring.build(settings, clock=lambda: self.now, rails=rails)
         return create_app(deps)
 
 
@@ -95,13 +98,15 @@ def watch_and_die(server: Server, moment: Moment, number: int) -> None:
     """Watch the rail until death comes."""
     with server.app().app_context():
         _die_when(moment, number)
-        _watch(server)
+        _watch()
 
 
-def _watch(server: Server) -> None:
+def _watch() -> None:
     from flask import current_app
 
-    watch_rail(deps_of(current_app), db.session(), server.rail)
+    deps = deps_of(current_app)
+    for rail in deps.rails.values():
+        watch_rail(deps, db.session(), rail)
 
 
 def watch_at_once(server: Server, barrier: Barrier, leased: bool) -> None:
@@ -112,7 +117,17 @@ def watch_at_once(server: Server, barrier: Barrier, leased: bool) -> None:
         jobs.run_jobs(app, only_once=True)
         return
     with app.app_context():
-        _watch(server)
+        _watch()
+
+
+def pay_out_and_die(server: Server, moment: Moment, number: int) -> None:
+    """Send what waits until death comes."""
+    app = server.app()
+    with app.app_context():
+        _die_when(moment, number)
+        deps = deps_of(app)
+        for rail in deps.rails.values():
+            run_payouts(deps, db.session(), rail, at_once=True)
 
 
 def run_jobs_until_told(server: Server) -> None:

@@ -1,0 +1,180 @@
+"""``bitcache payout``: money that leaves, to readers and merchants."""
+
+import sys
+
+import click
+from sqlalchemy.orm import Session
+
+from bitcache_server.cli.output import emit, fields, json_option, moment, note, table
+from bitcache_server.cli.work import work
+from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.payout_state import PayoutState
+from bitcache_server.models.payouts import Payout
+from bitcache_server.models.session import write_transaction
+from bitcache_server.services.merchant_payouts import request_merchant_payout
+from bitcache_server.services.payout_approvals import (
+    approve_payout,
+    cancel_payout,
+    reject_payout,
+)
+from bitcache_server.services.payout_batches import run_payouts
+from bitcache_server.services.payout_views import (
+    OperatorPayoutView,
+    list_payouts,
+    operator_payout_view,
+)
+from bitcache_server.services.payouts import get_payout
+
+_as_option = click.option("--as", "name", required=True, metavar="NAME", help="Who you are.")
+_HEADERS = ["payout", "state", "amount", "to", "asked for", "note"]
+
+
+@click.group()
+def payout() -> None:
+    """Look at payouts, approve large ones, pay merchants."""
+
+
+@payout.command("list")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in PayoutState]),
+    help="Only these; without it, those that are not final.",
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="Go on after an earlier list; printed at its end.")
+@json_option
+def list_(states: tuple[str, ...], limit: int, cursor: str | None) -> None:
+    """List payouts, newest first, and why they wait."""
+    with work() as w:
+        page = list_payouts(w.session, states or None, cursor, limit)
+        views = [operator_payout_view(w.session, row) for row in page.rows]
+        rows = [
+            [v.id, v.state, format_sat(v.amount_msat), v.owner, moment(v.created_at), v.reason]
+            for v in views
+        ]
+        emit(
+            {"payouts": [v.model_dump() for v in views], "next_cursor": page.next_cursor},
+            table(_HEADERS, rows),
+        )
+        if page.next_cursor:
+            note(f"There are more: --cursor {page.next_cursor}")
+
+
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@json_option
+def show(payout_id: str) -> None:
+    """Show a payout: where it goes, who approved it, which transaction carries it."""
+    with work() as w:
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@_as_option
+@json_option
+def approve(payout_id: str, name: str) -> None:
+    """Approve a large payout; two different operators must.
+
+    Asks for your secret, or reads it from standard input.
+
+    \b
+    Example:
+      bitcache payout approve po_… --as ada
+    """
+    secret = _secret()
+    with work() as w:
+        with write_transaction(w.session):
+            approve_payout(w.deps, w.session, payout_id, name, secret)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@_as_option
+@click.option("--reason", default="", help="Shown to who asked for the payout.")
+@json_option
+def reject(payout_id: str, name: str, reason: str) -> None:
+    """Reject a payout that waits for approval; its money goes back.
+
+    Asks for your secret, or reads it from standard input.
+    """
+    secret = _secret()
+    with work() as w:
+        with write_transaction(w.session):
+            reject_payout(w.deps, w.session, payout_id, name, secret, reason)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@click.option("--reason", default="", help="Shown to who asked for the payout.")
+@json_option
+def cancel(payout_id: str, reason: str) -> None:
+    """Take back a payout before it is signed; its money goes back."""
+    with work() as w:
+        with write_transaction(w.session):
+            cancel_payout(w.deps, w.session, payout_id, reason)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command("run-now")
+@json_option
+def run_now() -> None:
+    """Send what waits, without waiting for more to gather; asks about what was sent."""
+    signed = 0
+    with work() as w:
+        for rail in w.deps.rails.values():
+            signed += run_payouts(w.deps, w.session, rail, at_once=True)
+        page = list_payouts(w.session, None, None, 1_000)
+        views = [operator_payout_view(w.session, row) for row in page.rows]
+    rows = [[v.id, v.state, format_sat(v.amount_msat), v.reason] for v in views]
+    document = {"signed": signed, "payouts": [v.model_dump() for v in views]}
+    lines = table(["payout", "state", "amount", "note"], rows)
+    emit(document, [f"{signed} payouts were signed. Not final:", *lines])
+
+
+@payout.command()
+@click.argument("merchant_id", metavar="MERCHANT")
+@click.option("--sat", "amount_sat", type=click.IntRange(1), help="How much; all if left out.")
+@json_option
+def request(merchant_id: str, amount_sat: int | None) -> None:
+    """Pay a merchant's balance out, to the address stored for them.
+
+    The next transaction carries it, or `bitcache payout run-now`.
+    """
+    with work() as w:
+        asked = request_merchant_payout(w.deps, w.session, merchant_id, amount_sat=amount_sat)
+        _emit(w.session, asked)
+
+
+def _secret() -> str:
+    """Return the operator's secret: from a prompt that does not show it, or from a pipe."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Secret", hide_input=True, err=True))
+    return sys.stdin.readline().strip()
+
+
+def _emit(session: Session, found: Payout) -> None:
+    view = operator_payout_view(session, found)
+    emit(view.model_dump(), _lines(view))
+
+
+def _lines(view: OperatorPayoutView) -> list[str]:
+    return fields(
+        [
+            ("payout", view.id),
+            ("state", view.state),
+            ("owner", view.owner),
+            ("to", f"{view.address} ({view.rail})"),
+            ("amount", format_sat(view.amount_msat)),
+            ("network fee", format_sat(view.fee_msat)),
+            ("transaction", view.transaction or "-"),
+            ("approved by", ", ".join(view.approvals) or "-"),
+            ("note", view.reason or "-"),
+            ("asked for", moment(view.created_at)),
+            ("settled", moment(view.settled_at)),
+        ]
+    )

@@ -1,0 +1,170 @@
+"""Merchants are paid: on demand and on schedule, to the one address that the operator stored.
+
+A site's secret can ask for a payout, and cannot say where it goes.
+"""
+
+import logging
+import secrets
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import (
+    AddressInvalid,
+    InvalidRequest,
+    MerchantBalanceTooLow,
+    PayoutAddressMissing,
+    PayoutLimit,
+)
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.payout_state import COUNTED_STATES
+from bitcache_server.ledger import chart
+from bitcache_server.ledger.balances import balance
+from bitcache_server.models.catalog import Merchant
+from bitcache_server.models.payouts import Payout
+from bitcache_server.models.session import write_transaction
+from bitcache_server.services.catalog import get_merchant
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.merchant_lock import lock_merchant, require_merchant_balance
+from bitcache_server.services.payouts import (
+    PayoutRequest,
+    earlier_payout,
+    find_destination,
+    find_rail,
+    left_today_msat,
+    open_payout,
+    whole_sats,
+)
+
+log = logging.getLogger(__name__)
+
+
+def set_payout_terms(
+    deps: Deps,
+    session: Session,
+    merchant_id: str,
+    *,
+    address: str | None = None,
+    threshold_sat: int | None = None,
+    every_s: int | None = None,
+) -> Merchant:
+    """Change where, from which balance and how often a merchant is paid; None keeps.
+
+    An empty address takes the stored one away; ``every_s`` of 0 is on demand only.
+    Payouts that are on their way keep their address. The address is checked with the
+    rail, so it opens its own transaction. Raises AddressInvalid, UnknownMerchant,
+    InvalidRequest, PayoutsUnavailable.
+    """
+    if (threshold_sat or 0) < 0 or (every_s or 0) < 0:
+        raise InvalidRequest("The threshold and the time between payouts cannot be negative.")
+    session.rollback()
+    normal = find_rail(deps, address)[1] if address else None
+    with write_transaction(session):
+        merchant = lock_merchant(session, merchant_id)
+        if address is not None:
+            merchant.payout_address = normal
+        if threshold_sat is not None:
+            merchant.payout_threshold_msat = threshold_sat * MSAT_PER_SAT
+        if every_s is not None:
+            merchant.payout_every_s = every_s
+        session.flush()
+        return merchant
+
+
+def request_merchant_payout(
+    deps: Deps,
+    session: Session,
+    merchant_id: str,
+    *,
+    amount_sat: int | None = None,
+    idempotency_key: str | None = None,
+) -> Payout:
+    """Reserve a payout to the merchant's address: an amount, or all that can go now (None).
+
+    The merchant pays the network's fee. The same key returns the same payout. Opens its
+    own transaction. Raises UnknownMerchant, PayoutAddressMissing, MerchantBalanceTooLow,
+    PayoutLimit, AddressInvalid, PayoutsUnavailable.
+    """
+    session.rollback()
+    account = chart.merchant(merchant_id)
+    key = idempotency_key or f"once:{secrets.token_urlsafe(16)}"
+    earlier = earlier_payout(session, account, key)
+    if earlier is not None:
+        return earlier
+    address = get_merchant(session, merchant_id).payout_address
+    if address is None:
+        raise PayoutAddressMissing("The operator has stored no payout address for this merchant.")
+    session.rollback()
+    destination = find_destination(deps, address)
+    with write_transaction(session):
+        merchant = lock_merchant(session, merchant_id)
+        earlier = earlier_payout(session, account, key)
+        if earlier is not None:
+            return earlier
+        if merchant.payout_address != address:
+            raise PayoutAddressMissing("The payout address was changed just now; ask again.")
+        if amount_sat is None:
+            amount_msat = _all_msat(deps, session, account, destination.fee_msat)
+        else:
+            amount_msat = amount_sat * MSAT_PER_SAT
+        wanted = PayoutRequest(account, destination, amount_msat, key)
+        require_merchant_balance(session, merchant_id, wanted.total_msat)
+        return open_payout(deps, session, wanted)
+
+
+def _all_msat(deps: Deps, session: Session, account: str, fee_msat: int) -> int:
+    """Return the balance less the fee, as far as the day's limit goes, in whole sats."""
+    held_msat = balance(session, account)
+    if held_msat - fee_msat < deps.settings.withdrawal_min_sat * MSAT_PER_SAT:
+        raise MerchantBalanceTooLow(
+            f"The balance is {format_sat(held_msat)} and the network costs "
+            f"{format_sat(fee_msat)}; too little is left to be sent."
+        )
+    return whole_sats(min(held_msat - fee_msat, left_today_msat(deps, session, account)))
+
+
+def schedule_payouts(deps: Deps, session: Session) -> int:
+    """Reserve the payouts that are due by the merchants' terms; return how many.
+
+    Opens its own transactions. What one merchant's payout lacks does not keep the
+    others from theirs.
+    """
+    due = _due(deps, session)
+    session.rollback()
+    made = 0
+    for merchant_id in due:
+        try:
+            request_merchant_payout(deps, session, merchant_id)
+        except (AddressInvalid, MerchantBalanceTooLow, PayoutLimit) as error:
+            # A small balance or a full day is no news; a bad address needs the operator.
+            level = logging.WARNING if isinstance(error, AddressInvalid) else logging.INFO
+            log.log(level, "merchant=%s is not paid out: %s", merchant_id, error)
+        else:
+            made += 1
+    return made
+
+
+def _due(deps: Deps, session: Session) -> list[str]:
+    """Return the merchants whose time and threshold have come."""
+    newest = (
+        select(Payout.owner_account, func.max(Payout.created_at).label("at"))
+        .where(Payout.state.in_(COUNTED_STATES))
+        .group_by(Payout.owner_account)
+        .subquery()
+    )
+    rows = session.execute(
+        select(Merchant, newest.c.at)
+        .outerjoin(newest, newest.c.owner_account == "merchant:" + Merchant.id)
+        .where(Merchant.payout_every_s > 0, Merchant.payout_address.is_not(None))
+        .order_by(Merchant.id)
+    ).all()
+    now = deps.clock()
+    due = []
+    for merchant, at in rows:
+        # A time in the future comes from a clock that was put back.
+        if at is not None and 0 <= now - at < merchant.payout_every_s:
+            continue
+        held_msat = balance(session, chart.merchant(merchant.id))
+        if held_msat > 0 and held_msat >= merchant.payout_threshold_msat:
+            due.append(merchant.id)
+    return due

@@ -1,0 +1,96 @@
+"""What is shown of a payout: to who is paid, and to operators."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.payout_state import OPEN_STATES, PayoutState
+from bitcache_server.models.catalog import Site
+from bitcache_server.models.payouts import Payout, PayoutBatch
+from bitcache_server.services.paging import Page, newest_first
+from bitcache_server.services.payout_approvals import approvals_of
+
+#: Whose reason is meant for who would have been paid.
+_EXPLAINED = (PayoutState.CANCELLED, PayoutState.REJECTED)
+
+
+class PayoutView(BaseModel):
+    """A payout as its owner sees it. Amounts in msat, times in Unix seconds."""
+
+    id: str
+    state: str
+    rail: str
+    address: str
+    amount_msat: int
+    """What arrives."""
+    fee_msat: int
+    """What the owner pays for the network on top."""
+    transaction: str | None
+    """For on-chain the transaction id; null before it is signed."""
+    note: str
+    """Why it was cancelled or rejected."""
+    created_at: int
+    settled_at: int | None
+
+
+class OperatorPayoutView(PayoutView):
+    """A payout as operators see it."""
+
+    owner: str
+    """``wallet:<id>`` or ``merchant:<id>``."""
+    reason: str
+    """Why it waits, was cancelled or rejected, or what the rail says of its transaction."""
+    approvals: list[str]
+    """Who said yes."""
+
+
+def payout_view(session: Session, payout: Payout) -> PayoutView:
+    """Return what the owner may see."""
+    batch = _batch(session, payout)
+    return PayoutView(**_common(payout, batch))
+
+
+def operator_payout_view(session: Session, payout: Payout) -> OperatorPayoutView:
+    """Return everything that is known."""
+    batch = _batch(session, payout)
+    open_reason = payout.reason or (batch.detail if batch else "")
+    return OperatorPayoutView(
+        **_common(payout, batch),
+        owner=payout.owner_account,
+        reason=open_reason if payout.state != PayoutState.SETTLED else "",
+        approvals=[approval.operator for approval in approvals_of(session, payout.id)],
+    )
+
+
+def _batch(session: Session, payout: Payout) -> PayoutBatch | None:
+    return session.get(PayoutBatch, payout.batch_id) if payout.batch_id else None
+
+
+def _common(payout: Payout, batch: PayoutBatch | None) -> dict[str, object]:
+    return {
+        "id": payout.id,
+        "state": payout.state,
+        "rail": payout.rail,
+        "address": payout.destination,
+        "amount_msat": payout.amount_msat,
+        "fee_msat": payout.fee_msat,
+        "transaction": batch.reference if batch else None,
+        "note": payout.reason if payout.state in _EXPLAINED else "",
+        "created_at": payout.created_at,
+        "settled_at": payout.settled_at,
+    }
+
+
+def list_site_payouts(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Payout]:
+    """Return a page of the payouts of the site's merchant, newest first."""
+    mine = Payout.owner_account == f"merchant:{site.merchant_id}"
+    return newest_first(session, Payout, [mine], cursor, limit)
+
+
+def list_payouts(
+    session: Session, states: Sequence[str] | None, cursor: str | None, limit: int
+) -> Page[Payout]:
+    """Return a page of all payouts in these states, newest first; None: those not final."""
+    chosen = [state.value for state in OPEN_STATES] if states is None else states
+    return newest_first(session, Payout, [Payout.state.in_(chosen)], cursor, limit)

@@ -1,0 +1,219 @@
+"""What withdrawals and merchants' payouts share: destinations, limits, the reserve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import (
+    AddressInvalid,
+    IdempotencyConflict,
+    PayoutLimit,
+    PayoutsUnavailable,
+    RailError,
+    UnknownPayout,
+)
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.payout_state import (
+    COUNTED_STATES,
+    DAY_S,
+    OPEN_STATES,
+    PayoutState,
+    needs_approval,
+)
+from bitcache_server.ledger.payout_recipes import Reserve, reserve
+from bitcache_server.models.operations import JobLease
+from bitcache_server.models.payouts import Payout, PayoutApproval
+from bitcache_server.models.upsert import insert_missing
+from bitcache_server.services.deps import Deps
+from bitcache_server.tokens.secrets import new_id
+
+MAX_DESTINATION_CHARS = 200
+#: A row that all new payouts lock, so that together they keep the limit of all.
+_LIMIT_LOCK = "payout-limits"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where money can be sent, and what one payee costs there now."""
+
+    rail: str
+    address: str
+    fee_msat: int
+
+
+@dataclass(frozen=True)
+class PayoutRequest:
+    """A payout that somebody asked for."""
+
+    owner_account: str
+    destination: Destination
+    amount_msat: int
+    idempotency_key: str
+
+    @property
+    def total_msat(self) -> int:
+        """Return what leaves the owner's account."""
+        return self.amount_msat + self.destination.fee_msat
+
+
+def find_rail(deps: Deps, address: str) -> tuple[str, str]:
+    """Return the rail that can pay an address, and the address in its normal form.
+
+    Asks the rails, so call it outside a transaction. Raises AddressInvalid in words a
+    reader understands, PayoutsUnavailable.
+    """
+    refusal: AddressInvalid | None = None
+    if len(address) > MAX_DESTINATION_CHARS:
+        raise AddressInvalid("That is too long to be an address.")
+    for name, rail in deps.rails.items():
+        try:
+            return name, rail.check_destination(address)
+        except AddressInvalid as error:
+            refusal = refusal or error
+        except RailError as error:
+            raise PayoutsUnavailable("The payment network does not answer; try later.") from error
+    raise refusal or PayoutsUnavailable()
+
+
+def find_destination(deps: Deps, address: str) -> Destination:
+    """Return how an address is paid and what that costs now. See ``find_rail``."""
+    rail, normal = find_rail(deps, address)
+    try:
+        return Destination(rail, normal, deps.rail(rail).payout_fee_msat(normal))
+    except RailError as error:
+        raise PayoutsUnavailable("The payment network does not answer; try later.") from error
+
+
+def whole_sats(amount_msat: int) -> int:
+    """Return an amount without its part of a sat, rounded down; 0 for a negative one."""
+    return max(0, amount_msat) // MSAT_PER_SAT * MSAT_PER_SAT
+
+
+def earlier_payout(session: Session, owner_account: str, idempotency_key: str) -> Payout | None:
+    """Return what this key asked for before."""
+    query = select(Payout).where(
+        Payout.owner_account == owner_account, Payout.idempotency_key == idempotency_key
+    )
+    return session.scalar(query)
+
+
+def same_payout(earlier: Payout, address: str, amount_msat: int) -> Payout:
+    """Return the earlier payout; raise IdempotencyConflict when it is for something else."""
+    if (earlier.destination, earlier.amount_msat) != (address, amount_msat):
+        raise IdempotencyConflict("This key was used for another payout before.")
+    return earlier
+
+
+def check_limits(deps: Deps, session: Session, owner_account: str, amount_msat: int) -> None:
+    """Raise PayoutLimit when the amount is too small or the day's limits do not hold it."""
+    floor_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+    left_msat = left_today_msat(deps, session, owner_account)
+    if max(amount_msat, floor_msat) > left_msat:
+        raise PayoutLimit(f"Within 24 hours {format_sat(left_msat)} more can be paid out.")
+    if amount_msat < floor_msat:
+        raise PayoutLimit(f"The smallest amount is {format_sat(floor_msat)}.")
+
+
+def left_today_msat(deps: Deps, session: Session, owner_account: str) -> int:
+    """Return what an owner may still be paid within 24 hours, by their limit and that of all."""
+    settings = deps.settings
+    since = deps.clock() - DAY_S
+    everyone_msat = settings.payout_max_sat_per_day * MSAT_PER_SAT - _paid_since(session, since)
+    if not owner_account.startswith("wallet:"):
+        return max(0, everyone_msat)
+    own_msat = settings.withdrawal_max_sat_per_day * MSAT_PER_SAT
+    own_msat -= _paid_since(session, since, Payout.owner_account == owner_account)
+    return max(0, min(everyone_msat, own_msat))
+
+
+def _paid_since(session: Session, since: int, *conditions: ColumnElement[bool]) -> int:
+    # No upper bound: what was paid before the clock was put back counts as well.
+    query = select(func.coalesce(func.sum(Payout.amount_msat), 0)).where(
+        Payout.created_at > since, Payout.state.in_(COUNTED_STATES)
+    )
+    return int(session.execute(query.where(*conditions)).scalar_one())
+
+
+def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
+    """Reserve the money and store the payout, inside the caller's write transaction.
+
+    The caller holds the owner's row lock and has looked for an earlier payout of the
+    same key. Raises PayoutLimit, and InsufficientBalance for a wallet.
+    """
+    _lock_limits(session)
+    check_limits(deps, session, wanted.owner_account, wanted.amount_msat)
+    payout = Payout(
+        id=new_id("po"),
+        owner_account=wanted.owner_account,
+        rail=wanted.destination.rail,
+        destination=wanted.destination.address,
+        amount_msat=wanted.amount_msat,
+        fee_msat=wanted.destination.fee_msat,
+        state=_first_state(deps, session, wanted).value,
+        reason="",
+        idempotency_key=wanted.idempotency_key,
+        created_at=deps.clock(),
+    )
+    session.add(payout)
+    session.flush()
+    reserve(session, reserve_of(payout), deps.clock())
+    return payout
+
+
+def _lock_limits(session: Session) -> None:
+    insert_missing(session, JobLease, name=_LIMIT_LOCK, holder="", expires_at=0)
+    session.execute(select(JobLease).where(JobLease.name == _LIMIT_LOCK).with_for_update())
+
+
+def _first_state(deps: Deps, session: Session, wanted: PayoutRequest) -> PayoutState:
+    unapproved_msat = _paid_since(
+        session,
+        deps.clock() - DAY_S,
+        Payout.owner_account == wanted.owner_account,
+        Payout.state != PayoutState.APPROVAL,
+        Payout.id.not_in(select(PayoutApproval.payout_id)),
+    )
+    above_msat = deps.settings.payout_approval_above_sat * MSAT_PER_SAT
+    if needs_approval(wanted.amount_msat, unapproved_msat, above_msat):
+        return PayoutState.APPROVAL
+    return PayoutState.WAITING
+
+
+def reserve_of(payout: Payout) -> Reserve:
+    """Return what the ledger holds for a payout that is open."""
+    return Reserve(payout.id, payout.owner_account, payout.amount_msat, payout.fee_msat)
+
+
+def lock_payout(session: Session, payout_id: str) -> Payout:
+    """Lock a payout until the caller's write transaction ends; raise UnknownPayout."""
+    query = select(Payout).where(Payout.id == payout_id).with_for_update()
+    return _known(session.scalar(query.execution_options(populate_existing=True)), payout_id)
+
+
+def get_payout(session: Session, payout_id: str) -> Payout:
+    """Return a payout; raise UnknownPayout."""
+    return _known(session.get(Payout, payout_id), payout_id)
+
+
+def _known(found: Payout | None, payout_id: str) -> Payout:
+    if found is None:
+        raise UnknownPayout(f"There is no payout {payout_id[:64]!r}.")
+    return found
+
+
+def payouts_of(session: Session, owner_account: str, limit: int = 100) -> Sequence[Payout]:
+    """Return the newest payouts of an account."""
+    query = select(Payout).where(Payout.owner_account == owner_account)
+    return session.scalars(
+        query.order_by(Payout.created_at.desc(), Payout.id.desc()).limit(limit)
+    ).all()
+
+
+def reserved_msat(session: Session, owner_account: str) -> int:
+    """Return what an owner's open payouts hold, fees included."""
+    query = select(func.coalesce(func.sum(Payout.amount_msat + Payout.fee_msat), 0)).where(
+        Payout.owner_account == owner_account, Payout.state.in_(OPEN_STATES)
+    )
+    return int(session.execute(query).scalar_one())
