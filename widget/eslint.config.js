@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import globals from 'globals';
 
 export default [
-  { ignores: ['node_modules/'] },
+  { ignores: ['**/node_modules/'] },
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
@@ -19,9 +19,12 @@ export default [
       'prefer-const': 'error',
     },
   },
-  { files: ['src/**/*.js'], languageOptions: { globals: globals.browser } },
   {
-    files: ['tests/**/*.js', 'eslint.config.js'],
+    files: ['widget/src/**/*.js', 'bitcache_server/static/**/*.js'],
+    languageOptions: { globals: globals.browser },
+  },
+  {
+    files: ['widget/tests/**/*.js', 'widget/eslint.config.js'],
     languageOptions: { globals: globals.node },
     rules: { 'max-lines-per-function': 'off' },
   },

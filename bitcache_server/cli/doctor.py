@@ -25,7 +25,7 @@ def doctor() -> int:
     """Say what does not work yet, and how to mend it.
 
     Looks at settings, secrets, database, disk, addresses, files, wallets, sites, prices, jobs,
-    Bitcoin node, fees, exchange rates and the clock.
+    payouts, Bitcoin node, fees, exchange rates and the clock.
 
     Each finding says how to mend it. Exit code 0 when there is no problem (warnings
     may be left), 1 otherwise. Changes nothing; asks the node and the rate sources.

@@ -11,16 +11,16 @@ from bitcache_server.services.health import Part, check_parts
 
 
 class HealthView(BaseModel):
-    """``ok`` is false when readers cannot pay or read now."""
+    """``ok`` is false when a vital part is ill: readers cannot pay or read now."""
 
     ok: bool
     parts: list[Part]
 
 
 def health() -> Response:
-    """Return 200 when all is well, otherwise 503 and which part is ill."""
+    """Return 503 while a vital part is ill, otherwise 200; and how each part is."""
     parts = check_parts(deps(), session())
-    ok = all(part.ok for part in parts)
+    ok = all(part.ok for part in parts if part.vital)
     return json_answer(HealthView(ok=ok, parts=parts), 200 if ok else 503)
 
 
@@ -30,7 +30,7 @@ ROUTE = Route(
         path="/health",
         operation_id="health",
         summary="Health of the server's parts",
-        description="Answers 503 when a part is ill; the body has the same form.",
+        description="Answers 503 when a vital part is ill; the body has the same form.",
         tag="meta",
         response=HealthView,
         also_status=(503,),

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from bitcache_server.ledger import balances, chart
 from bitcache_server.models.ledger import BalanceCheckpoint, Grant, Transfer, Wallet
 
-#: Accounts of which there are as many as readers and invoices: shown as two sums.
-_MANY = ("wallet:%", "invoice:%")
+#: Accounts of which there are as many as readers, invoices and payouts: shown as sums.
+_MANY = ("wallet:%", "gift:%", "invoice:%", "payout:%")
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,45 @@ class BalanceLine:
 
 
 def balance_lines(session: Session) -> list[BalanceLine]:
-    """Return the balance of each account; wallets and invoices as one sum each.
+    """Return the balance of each account; those of which there are many as one sum each.
 
     All lines together are zero, or the books are wrong.
     """
-    lines = [BalanceLine(name, balances.balance(session, name)) for name in _few(session)]
-    wallets = session.scalar(select(func.coalesce(func.sum(Wallet.balance_msat), 0)))
+    own_msat, gift_msat = _wallets_msat(session)
     return [
-        *lines,
+        *_few_lines(session),
         BalanceLine("all invoices", _sum_of(session, "invoice:%")),
-        BalanceLine("all wallets", int(wallets or 0)),
+        BalanceLine("all payouts", _sum_of(session, "payout:%")),
+        BalanceLine("all wallets", own_msat),
+        BalanceLine("all starter credit", gift_msat),
     ]
+
+
+def owed_besides_wallets_msat(session: Session) -> int:
+    """Return what is owed to merchants, for payouts under way and for credit of invoices.
+
+    All accounts together are zero, so invoices and payouts hold what the others lack; that
+    spares a walk over all their transfers. A merchant who owes us lessens no one's claim.
+    """
+    lines = _few_lines(session)
+    many_msat = -sum(line.balance_msat for line in lines) - sum(_wallets_msat(session))
+    merchants_msat = sum(
+        max(0, line.balance_msat)
+        for line in lines
+        if chart.parse(line.account).kind is chart.AccountKind.MERCHANT
+    )
+    return merchants_msat + many_msat
+
+
+def _few_lines(session: Session) -> list[BalanceLine]:
+    return [BalanceLine(name, balances.balance(session, name)) for name in _few(session)]
+
+
+def _wallets_msat(session: Session) -> tuple[int, int]:
+    """Return what all wallets hold: the readers' own money, and starter credit."""
+    own_msat = session.scalar(select(func.sum(Wallet.balance_msat)))
+    gift_msat = session.scalar(select(func.sum(Wallet.gift_msat)))
+    return int(own_msat or 0), int(gift_msat or 0)
 
 
 def _few(session: Session) -> list[str]:

@@ -6,9 +6,16 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from bitcache_server.models.session import configure_engine, normalise_url
-from bitcache_server.services import diagnose_host, diagnose_node, diagnose_rates, diagnose_shop
+from bitcache_server.services import (
+    diagnose_host,
+    diagnose_money,
+    diagnose_node,
+    diagnose_rates,
+    diagnose_shop,
+)
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.findings import Finding, fine, guarded
+from bitcache_server.services.payout_health import check_payouts
 
 
 def diagnose(deps: Deps) -> Iterator[Finding]:
@@ -49,6 +56,8 @@ def _with_tables(deps: Deps, session: Session) -> Iterator[Finding]:
     yield from guarded("sites", lambda: diagnose_shop.check_sites(session))
     yield from guarded("prices", lambda: diagnose_shop.check_prices(deps, session))
     yield from guarded("jobs", lambda: diagnose_shop.check_jobs(deps, session))
+    yield from guarded("payouts", lambda: check_payouts(deps, session))
+    yield from guarded("money", lambda: diagnose_money.check_money(deps, session))
     # No transaction stays open while the network is asked.
     session.rollback()
     yield from guarded("node", lambda: diagnose_node.check_node(deps, session))

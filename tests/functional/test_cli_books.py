@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bitcache_server import wiring
@@ -16,6 +17,7 @@ from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.settle_invoice import settle_invoice
 from bitcache_server.settings import load_settings
+from tests.support.books import open_wallet
 from tests.support.cli import Cli, write_config
 
 CHALLENGE = "A" * 43
@@ -94,8 +96,8 @@ def test_a_paid_invoice_shows_payments_grants_and_entries(cli: Cli, paid: str) -
     assert by_kind == {"receipt": 7_000_000, "sale": 4_950_000, "commission": 50_000}
     assert shown["credit_msat"] == 2_000_000
     plain = cli.run("invoice", "show", paid).stdout
-    for text in ("paid overpaid", "aa:0", "7000 sat", "4950000", "for ever"):
-        assert text in plain
+    for words in ("paid overpaid", "aa:0", "7000 sat", "4950000", "for ever"):
+        assert words in plain
 
 
 def test_money_that_bought_the_item_is_not_missing(
@@ -150,7 +152,9 @@ def test_balances_sum_up_to_zero(cli: Cli, paid: str) -> None:
         "commission": 50_000,
         "clearing:onchain": -7_000_000,
         "all invoices": 2_000_000,
+        "all payouts": 0,
         "all wallets": 0,
+        "all starter credit": 0,
     }
     assert books["total_msat"] == 0
     stored = cli.ask("ledger", "checkpoint")
@@ -171,7 +175,7 @@ def test_books_that_balance_are_clean(cli: Cli, paid: str) -> None:
 
 def test_books_that_do_not_balance_exit_with_one(cli: Cli, paid: str, session: Session) -> None:
     with write_transaction(session):
-        session.add(Wallet(id="wa_conjured", balance_msat=5, created_at=0))
+        session.add(Wallet(id="wa_conjured", balance_msat=5, gift_msat=0, created_at=0))
     report = cli.ask("ledger", "audit", exit_code=1)
     assert report["clean"] is False
     assert {f["code"] for f in report["findings"]} == {"sum_not_zero", "wallet_differs"}
@@ -180,3 +184,85 @@ def test_books_that_do_not_balance_exit_with_one(cli: Cli, paid: str, session: S
     assert "wallet_differs  wa_conjured: The wallet stores 5 msat" in plain.stdout
     assert "2 findings" in plain.stdout
     assert cli.ask("ledger", "balances")["total_msat"] == 5
+
+
+def test_the_deep_audit_rebuilds_what_is_stored(cli: Cli, paid: str, session: Session) -> None:
+    report = cli.ask("ledger", "audit", "--deep")
+    assert report["clean"] is True
+    assert report["rebuilt"] == {
+        "transfers": 3, "checkpoints": 0, "accounts": 4, "first_transfer_id": None,
+    }  # fmt: skip
+    assert "Rebuilt 4 balances from 3 transfers" in cli.run("ledger", "audit", "--deep").stdout
+    assert "rebuilt" not in cli.ask("ledger", "audit")
+    cli.ask("ledger", "checkpoint")
+    with write_transaction(session):
+        session.execute(
+            text(
+                "INSERT INTO balance_checkpoints (account, through_id, balance_msat, created_at)"
+                " VALUES ('commission', 2, 7, 1)"
+            )
+        )
+    report = cli.ask("ledger", "audit", "--deep", exit_code=1)
+    assert report["rebuilt"]["first_transfer_id"] == 2
+    found = {f["code"]: f["transfer_id"] for f in report["findings"]}
+    assert found == {"checkpoint_differs": None, "checkpoint_rebuilt": 2}
+    plain = cli.run("ledger", "audit", "--deep")
+    assert plain.exit_code == 1
+    assert "The books first diverge at transfer 2." in plain.stdout
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    cli: Cli, paid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Rebuilding" not in cli.run("ledger", "audit", "--deep").output
+    monkeypatch.setattr("bitcache_server.cli.ledger.is_terminal", lambda: True)
+    assert "Rebuilding" in cli.run("ledger", "audit", "--deep").output
+    assert "Rebuilding" not in cli.run("ledger", "audit", "--deep", "--json").output
+
+
+@pytest.fixture
+def fake(tmp_path: Path, database_url: str) -> Cli:
+    """Return commands of a server whose only rail is the fake one, which holds nothing."""
+    return Cli(write_config(tmp_path, database_url=database_url, rails=["fake"], node_url=None))
+
+
+def test_a_float_is_booked_and_missed(fake: Cli) -> None:
+    [fine] = fake.ask("ledger", "reconcile")["rails"]
+    assert (fine["rail"], fine["code"], fine["held_msat"]) == ("fake", "ok", 0)
+    booked = fake.ask("ledger", "deposit", "fake", "2000")
+    assert (booked["rail"], booked["amount_msat"]) == ("fake", 2_000_000)
+    [short] = fake.ask("ledger", "reconcile", "--rail", "fake", exit_code=1)["rails"]
+    assert (short["code"], short["booked_msat"], short["held_msat"]) == ("short", 2_000_000, 0)
+    plain = fake.run("ledger", "reconcile")
+    assert plain.exit_code == 1
+    assert "short  The rail fake holds 0 sat; the books say 2000 sat: 2000 sat" in plain.stdout
+    assert fake.refuse("ledger", "withdraw", "fake", "2001")[0] == "invalid_request"
+    assert "taken out of fake" in fake.run("ledger", "withdraw", "fake", "2000").stdout
+    assert fake.ask("ledger", "reconcile")["rails"][0]["code"] == "ok"
+    assert fake.ask("ledger", "audit", "--deep")["clean"] is True
+    assert fake.refuse("ledger", "deposit", "lightning", "5")[0] == "unknown_rail"
+    assert fake.refuse("ledger", "reconcile", "--rail", "x")[0] == "unknown_rail"
+    assert fake.run("ledger", "deposit", "fake", "0").exit_code == 2
+
+
+def test_a_rail_that_does_not_answer_is_no_shortage(cli: Cli) -> None:
+    [unknown] = cli.ask("ledger", "reconcile")["rails"]
+    assert (unknown["rail"], unknown["code"]) == ("onchain", "unknown")
+
+
+def test_the_proof_of_solvency_is_published_shown_and_verified(fake: Cli, session: Session) -> None:
+    assert fake.refuse("ledger", "solvency")[0] == "not_found"
+    open_wallet(session, balance_msat=5_000, gift_msat=250)
+    open_wallet(session, "wa_2", balance_msat=1_000)
+    fake.ask("ledger", "reconcile")
+    made = fake.ask("ledger", "solvency", "--publish")
+    assert (made["total_msat"], made["leaves"], made["held_msat"]) == (6_250, 2, 0)
+    assert "problems" not in made
+    assert fake.ask("ledger", "solvency", "--verify") == made | {"problems": []}
+    plain = fake.run("ledger", "solvency", "--verify").stdout
+    assert "6.25 sat" in plain
+    assert "All 3 hashes are right." in plain
+    with write_transaction(session):
+        session.execute(text("UPDATE solvency_nodes SET sum_msat = 7 WHERE wallet_id = 'wa_1'"))
+    assert fake.ask("ledger", "solvency", "--verify", exit_code=1)["problems"]
+    assert fake.run("ledger", "solvency", "--verify").exit_code == 1

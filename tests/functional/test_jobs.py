@@ -73,6 +73,8 @@ def test_one_round_does_everything(shop: World) -> None:
         "database": "ok",
         "fake": "ok",
         "rates": "ok",
+        "payouts": "ok",
+        "reconciliation": "ok",
     }
     assert shop.session.scalars(select(BalanceCheckpoint)).first() is not None
     leases = shop.session.scalars(select(JobLease)).all()
