@@ -9,7 +9,7 @@ from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.money import format_sat
 from bitcache_server.models.ledger import Grant, Transfer
 from bitcache_server.services.books import entries_of, grants_of
-from bitcache_server.services.create_invoice import get_invoice, list_invoices
+from bitcache_server.services.create_invoice import find_invoice, list_invoices
 from bitcache_server.services.merchants import get_site
 from bitcache_server.services.views import InvoiceView, PaymentView, invoice_view
 
@@ -47,7 +47,7 @@ def list_(site_id: str, limit: int, cursor: str | None) -> None:
 def show(invoice_id: str) -> None:
     """Show an invoice: how it can be paid, what was seen, what was booked."""
     with work() as w:
-        found = get_invoice(w.session, invoice_id)
+        found = find_invoice(w.session, invoice_id)
         view = invoice_view(w.deps, w.session, found)
         entries, grants = entries_of(w.session, view.id), grants_of(w.session, view.id)
         document = {
@@ -89,7 +89,7 @@ def _head(view: InvoiceView, redeemed_msat: int) -> list[str]:
     pairs = [
         ("invoice", view.id),
         ("state", _state(view)),
-        ("item", view.item),
+        ("item", view.item or "none: it tops up a reader's balance"),
         ("amount", format_sat(view.amount_msat)),
         ("received", format_sat(view.received_msat)),
         (open_part[0], format_sat(open_part[1])),

@@ -9,15 +9,17 @@ from flask import Flask, Response
 _PLAIN_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]_-]+")
 
 
-def page_policy(image_origins: Iterable[str] = ()) -> str:
+def page_policy(image_origins: Iterable[str] = (), *, scripts: bool = False) -> str:
     """Return the policy of a page (CSP level 3): no script, and nothing from elsewhere.
 
-    Pictures alone may also come from ``image_origins``.
+    Pictures alone may also come from ``image_origins``. With ``scripts`` our own script
+    files run and call our own server.
     """
     plain = sorted(origin for origin in image_origins if _PLAIN_ORIGIN.fullmatch(origin))
     images = " ".join(["'self'", *plain])
+    ours = "script-src 'self'; worker-src 'self'; connect-src 'self'; " if scripts else ""
     return (
-        f"default-src 'none'; img-src {images}; style-src 'self'; form-action 'self'; "
+        f"default-src 'none'; {ours}img-src {images}; style-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 

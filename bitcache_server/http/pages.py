@@ -16,27 +16,41 @@ from markupsafe import Markup
 
 from bitcache_server.domain.errors import (
     BitcacheError,
+    CreditNotMovable,
     GrantExpired,
+    InsufficientBalance,
     InvoiceNotPaid,
-    OriginNotAllowed,
+    NoCredit,
+    PriceChanged,
+    PurchaseEnded,
+    RateUnavailable,
     UnknownInvoice,
+    UnknownPurchase,
     VerifierMismatch,
 )
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
-from bitcache_server.http.errors import log_unexpected, problem, translate
+from bitcache_server.http.errors import log_unexpected, problem, status_of, translate
+from bitcache_server.http.forms import same_origin
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, check_limit
+from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
+from bitcache_server.http.wallet.back import with_next
+from bitcache_server.http.wallet.cookie import holder, require_holder
+from bitcache_server.http.wallet.session import SIGN_IN
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.sales import Invoice
-from bitcache_server.services.collect import claim_grant, redeem_credit
+from bitcache_server.services.claim_balance import claim_to_balance
+from bitcache_server.services.collect import claim_grant, collect_of_wallet, redeem_credit
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice, get_invoice
 from bitcache_server.services.deliver import article_of, download_link, open_item
+from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.items import get_item
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.origins import origins_of
+from bitcache_server.services.unlock_item import UnlockOrder, unlock_item
 from bitcache_server.services.views import InvoiceView, invoice_view, item_view
+from bitcache_server.services.wallet_views import purchase, wallet_view
 from bitcache_server.tokens.verifier import challenge_of
 
 pages = Blueprint("pages", __name__, url_prefix="/pay")
@@ -51,6 +65,8 @@ _INVOICE_ID = re.compile(r"in_[A-Za-z0-9_-]{1,64}")
 _RECEIPT_CODE = re.compile(rf"({_INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
 BAD_CODE = "This receipt code is not valid. Check that it was copied as a whole."
 OTHER_CODE = "This receipt code is for something else, not for this page."
+#: Why a balance does not pay; the page of the item says it.
+REFUSALS = (InsufficientBalance, PriceChanged, PurchaseEnded, RateUnavailable)
 
 
 def register(app: Flask) -> None:
@@ -94,7 +110,7 @@ def item_page(item_id: str) -> str:
 @pages.post("/<item_id>")
 def buy(item_id: str) -> ResponseReturnValue:
     """Create an invoice whose verifier stays in a cookie, and show it."""
-    _same_origin()
+    same_origin()
     check_limit(INVOICES)
     item = get_item(session(), item_id)
     check_limit(SITE_INVOICES, item.site_id)
@@ -107,10 +123,45 @@ def buy(item_id: str) -> ResponseReturnValue:
     return _to_invoice(item_id, view.id, verifier)
 
 
+@pages.post("/<item_id>/balance")
+def buy_from_balance(item_id: str) -> ResponseReturnValue:
+    """Let the reader's balance pay the price that they saw, once however often it is sent."""
+    same_origin()
+    check_limit(UNLOCKS)
+    item, known = get_item(session(), item_id), holder()
+    if known is None:
+        return redirect(with_next(SIGN_IN, f"/pay/{item.id}"), 303)
+    price_msat = request.form.get("price_msat", type=int)
+    key = request.form.get("key") or None
+    order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=price_msat)
+    try:
+        unlock_item(deps(), session(), order)
+    except REFUSALS as error:
+        return _show_item(item, balance_error=error.detail), status_of(type(error))
+    return redirect(f"/pay/{item.id}/read", 303)
+
+
+@pages.get("/<item_id>/read")
+def read_own(item_id: str) -> ResponseReturnValue:
+    """Show what the reader's wallet has bought."""
+    item, known = get_item(session(), item_id), holder()
+    if known is None:
+        return redirect(with_next(SIGN_IN, request.path), 303)
+    try:
+        owned = collect_of_wallet(deps(), session(), known.wallet_id, item.id)
+    except (UnknownPurchase, PurchaseEnded):
+        return redirect(f"/pay/{item.id}", 303)
+    context = {
+        "item": item_view(deps(), session(), item).model_dump(),
+        "wallet": wallet_view(deps(), session(), known.wallet_id),
+    }
+    return _show_opened(item, owned.grant, context)
+
+
 @pages.post("/<item_id>/restore")
 def restore(item_id: str) -> ResponseReturnValue:
     """Open a purchase of another browser with its receipt code."""
-    _same_origin()
+    same_origin()
     item = get_item(session(), item_id)
     # Mail programs add white space to a receipt code.
     code = _RECEIPT_CODE.fullmatch("".join(request.form.get("code", "").split()))
@@ -143,25 +194,28 @@ def invoice_page(invoice_id: str) -> ResponseReturnValue:
 @pages.post("/invoices/<invoice_id>")
 def redeem(invoice_id: str) -> ResponseReturnValue:
     """Buy the item from the credit of an invoice that was paid late or short."""
-    _same_origin()
+    same_origin()
     verifier = request.cookies.get(VERIFIER_COOKIE, "")
     in_transaction(session(), lambda: redeem_credit(deps(), session(), invoice_id, verifier))
     return redirect(request.path, 303)
 
 
-def _same_origin() -> None:
-    """Refuse forms of other sites: they could make a reader's browser create invoices.
-
-    Browsers say it in ``Sec-Fetch-Site`` (W3C Fetch Metadata), which no page can forge;
-    older ones and plain http only in ``Origin``; programs that are no browsers say nothing.
-    """
-    fetched_from = request.headers.get("Sec-Fetch-Site")
-    if fetched_from is not None:
-        ours = fetched_from == "same-origin"
-    else:
-        ours = request.headers.get("Origin") in (None, deps().settings.public_url)
-    if not ours:
-        raise OriginNotAllowed("This form works only on the checkout page itself.")
+@pages.post("/invoices/<invoice_id>/to-balance")
+def move_to_balance(invoice_id: str) -> ResponseReturnValue:
+    """Move what is left over of an invoice to the reader's balance."""
+    same_origin()
+    known = require_holder()
+    verifier = request.cookies.get(VERIFIER_COOKIE, "")
+    try:
+        in_transaction(
+            session(),
+            lambda: claim_to_balance(deps(), session(), known.wallet_id, invoice_id, verifier),
+        )
+    except (NoCredit, CreditNotMovable) as error:
+        invoice = get_invoice(session(), invoice_id)
+        item = get_item(session(), invoice.item_id)
+        return _show_invoice(invoice, item, verifier, error=error.detail), status_of(type(error))
+    return redirect("/wallet?done=claimed", 303)
 
 
 def _to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
@@ -183,16 +237,38 @@ def _to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
     return response
 
 
-def _show_item(item: Item, restore_error: str = "") -> str:
+def _show_item(item: Item, restore_error: str = "", balance_error: str = "") -> str:
     known = _invoice_of_browser(item)
+    view = item_view(deps(), session(), item)
     return render_template(
         "checkout_item.html",
-        item=item_view(deps(), session(), item).model_dump(),
+        item=view.model_dump(),
         action_url=f"/pay/{item.id}",
+        balance=_balance(item, view.price.amount_msat),
+        balance_error=balance_error,
+        gift_msat=gift_on_offer_msat(deps(), session()),
         invoice=invoice_view(deps(), session(), known).model_dump() if known else None,
         bought=known is not None and _is_bought(known),
         restore_error=restore_error,
     )
+
+
+def _balance(item: Item, price_msat: int | None) -> dict[str, object] | None:
+    """Return what the reader's wallet can do for this item; None without a wallet."""
+    known = holder()
+    if known is None:
+        return None
+    try:
+        owned = purchase(deps(), session(), known.wallet_id, item.id).opens
+    except UnknownPurchase:
+        owned = False
+    total_msat = wallet_view(deps(), session(), known.wallet_id).total_msat
+    return {
+        "owned": owned,
+        "total_msat": total_msat,
+        "missing_msat": None if price_msat is None else max(0, price_msat - total_msat),
+        "key": secrets.token_urlsafe(16),
+    }
 
 
 def _invoice_of_browser(item: Item) -> Invoice | None:
@@ -210,33 +286,45 @@ def _is_bought(invoice: Invoice) -> bool:
     return invoice.state == InvoiceState.PAID or bool(invoice.redeemed_msat)
 
 
-def _context(invoice: Invoice, item: Item) -> tuple[InvoiceView, dict[str, object]]:
+def _context(
+    invoice: Invoice, item: Item, verifier: str | None
+) -> tuple[InvoiceView, dict[str, object]]:
     view = invoice_view(deps(), session(), invoice)
+    movable = verifier and not invoice.direct and holder() is not None
     return view, {
         "item": item_view(deps(), session(), item).model_dump(),
         "invoice": view.model_dump(),
         "request_onchain": view.requests[0].model_dump() if view.requests else None,
         "action_url": f"/pay/{item.id}",
-        "redeem_url": request.path,
+        "redeem_url": f"/pay/invoices/{view.id}",
+        "movable_msat": view.credit_msat if movable else 0,
     }
 
 
-def _show_invoice(invoice: Invoice, item: Item, verifier: str | None, ended: bool = False) -> str:
-    view, context = _context(invoice, item)
+def _show_invoice(
+    invoice: Invoice, item: Item, verifier: str | None, ended: bool = False, error: str = ""
+) -> str:
+    view, context = _context(invoice, item, verifier)
+    context |= {"ended": ended, "error": error}
     code = f"{view.id}.{verifier}" if verifier else None
-    return render_template("checkout_invoice.html", receipt_code=code, ended=ended, **context)
+    return render_template("checkout_invoice.html", receipt_code=code, **context)
 
 
 def _show_purchase(invoice: Invoice, item: Item, verifier: str) -> ResponseReturnValue:
     try:
         collected = claim_grant(deps(), session(), invoice.id, verifier)
-        opened = open_item(deps(), session(), item.id, collected.grant)
+        open_item(deps(), session(), item.id, collected.grant)
     except GrantExpired:
         return _show_invoice(invoice, item, None, ended=True)
     except BitcacheError:
         return _show_invoice(invoice, item, None)
-    _, context = _context(invoice, item)
+    _, context = _context(invoice, item, verifier)
     context["receipt_code"] = f"{invoice.id}.{verifier}"
+    return _show_opened(item, collected.grant, context)
+
+
+def _show_opened(item: Item, grant: str, context: dict[str, object]) -> ResponseReturnValue:
+    opened = open_item(deps(), session(), item.id, grant)
     if opened.item.file_path is None:
         # The page is on our origin: what a merchant wrote must not run here.
         context["content_html"] = Markup(nh3.clean(article_of(opened.item)))  # noqa: S704  # cleaned

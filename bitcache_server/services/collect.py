@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InvoiceNotPaid, NoCredit, VerifierMismatch
+from bitcache_server.domain.errors import (
+    InvoiceNotPaid,
+    NoCredit,
+    PurchaseEnded,
+    UnknownPurchase,
+    VerifierMismatch,
+)
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.ledger import recipes
 from bitcache_server.models.catalog import Item
@@ -14,6 +20,7 @@ from bitcache_server.models.sales import Invoice
 from bitcache_server.services.create_invoice import get_invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.quotes import quote
+from bitcache_server.services.sale_parts import sale_parts
 from bitcache_server.services.settle_invoice import give_grant
 from bitcache_server.services.site_keys import signer_for
 from bitcache_server.tokens.grants import GrantClaims
@@ -36,11 +43,42 @@ def claim_grant(deps: Deps, session: Session, invoice_id: str, verifier: str) ->
 
     Reads only. Raises VerifierMismatch before it says anything about the state.
     """
-    invoice = _verified(session, invoice_id, verifier)
+    invoice = verified_invoice(session, invoice_id, verifier)
     grant = _live_grant(session, invoice)
     if grant is None:
         raise InvoiceNotPaid(_why_not(invoice))
-    return _collected(deps, session, invoice, grant)
+    return _collected(deps, session, grant, paid_by=invoice.id)
+
+
+def collect_of_wallet(deps: Deps, session: Session, wallet_id: str, item_id: str) -> Collected:
+    """Return the grant and receipt of what a wallet has bought. Reads only.
+
+    The caller knows that the wallet's reader asks. The receipt names the ledger group
+    where another names the invoice. Raises UnknownPurchase, and PurchaseEnded when it is
+    over or was given back.
+    """
+    newest = select(Grant).where(Grant.owner_id == wallet_id, Grant.item_id == item_id)
+    newest = newest.order_by(Grant.revision.desc()).limit(1)
+    grant = session.scalar(newest.execution_options(populate_existing=True))
+    if grant is None:
+        raise UnknownPurchase("This wallet has not bought that.")
+    ended = grant.expires_at is not None and grant.expires_at <= deps.clock()
+    if ended or grant.revoked_at is not None:
+        raise PurchaseEnded()
+    return _collected(deps, session, grant, paid_by=grant.group_id or wallet_id)
+
+
+def receipt_of_wallet(
+    deps: Deps, session: Session, wallet_id: str, item_id: str, revision: int
+) -> str:
+    """Return the receipt of a wallet's purchase, also of one that is over.
+
+    Raises UnknownPurchase, also for one that was taken or given back.
+    """
+    grant = session.get(Grant, (wallet_id, item_id, revision), populate_existing=True)
+    if grant is None or grant.revoked_at is not None:
+        raise UnknownPurchase("There is no receipt: this was not bought, or it was given back.")
+    return _collected(deps, session, grant, paid_by=grant.group_id or wallet_id).receipt
 
 
 def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) -> Collected:
@@ -48,14 +86,17 @@ def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) 
 
     Runs inside the caller's transaction; a second call returns the same grant.
     """
-    invoice = _verified(session, invoice_id, verifier, lock=True)
+    invoice = verified_invoice(session, invoice_id, verifier, lock=True)
     grant = _live_grant(session, invoice)
     if grant is None or (grant.expires_at is not None and grant.expires_at <= deps.clock()):
         grant = _sell_from_credit(deps, session, invoice)
-    return _collected(deps, session, invoice, grant)
+    return _collected(deps, session, grant, paid_by=invoice.id)
 
 
-def _verified(session: Session, invoice_id: str, verifier: str, lock: bool = False) -> Invoice:
+def verified_invoice(
+    session: Session, invoice_id: str, verifier: str, lock: bool = False
+) -> Invoice:
+    """Return the invoice that a verifier belongs to; raise UnknownInvoice, VerifierMismatch."""
     if lock:
         query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
         session.scalar(query.execution_options(populate_existing=True))
@@ -75,8 +116,12 @@ def _live_grant(session: Session, invoice: Invoice) -> Grant | None:
 def _why_not(invoice: Invoice) -> str:
     if invoice.state == InvoiceState.SEEN:
         return "The payment was seen and waits for confirmations."
+    if invoice.refunded_at is not None:
+        return "The purchase was given back. Its money is kept as credit for this invoice."
     if invoice.credit_msat > 0:
         return "The payment was late or too small. It is kept as credit for this invoice."
+    if invoice.claimed_msat > 0:
+        return "The money of this invoice was moved to a reader's balance."
     return "No sufficient payment has been seen."
 
 
@@ -92,9 +137,7 @@ def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
     group_id = recipes.sell(
         session,
         invoice.id,
-        invoice.merchant_id,
-        amount_msat=price_msat,
-        commission_msat=deps.commission.commission_msat(price_msat),
+        sale_parts(deps, session, invoice.item_id, invoice.merchant_id, price_msat),
         rounding_msat=0,
         now=now,
     )
@@ -105,21 +148,21 @@ def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
     return give_grant(session, invoice, group_id, price_msat, now)
 
 
-def _collected(deps: Deps, session: Session, invoice: Invoice, grant: Grant) -> Collected:
-    signer = signer_for(deps, session, invoice.site_id)
+def _collected(deps: Deps, session: Session, grant: Grant, paid_by: str) -> Collected:
+    signer = signer_for(deps, session, grant.site_id)
     claims = GrantClaims(
-        site=invoice.site_id,
+        site=grant.site_id,
         item=grant.item_id,
-        holder=invoice.id,
+        holder=grant.owner_id,
         price_msat=grant.price_msat,
         issued_at=grant.issued_at,
         expires_at=grant.expires_at,
         revision=grant.revision,
     )
     receipt = ReceiptClaims(
-        site=invoice.site_id,
+        site=grant.site_id,
         item=grant.item_id,
-        invoice=invoice.id,
+        invoice=paid_by,
         amount_msat=grant.price_msat,
         paid_at=grant.issued_at,
     )

@@ -97,11 +97,23 @@ def check_origin(deps: Deps, session: Session, site_id: str, origin: str | None)
 
 
 def get_invoice(session: Session, invoice_id: str) -> Invoice:
-    """Return an invoice; raise UnknownInvoice."""
+    """Return the invoice of an item; raise UnknownInvoice, also for a reader's top-up."""
+    invoice = find_invoice(session, invoice_id)
+    if invoice.wallet_id is not None:
+        raise _unknown(invoice_id)
+    return invoice
+
+
+def find_invoice(session: Session, invoice_id: str) -> Invoice:
+    """Return an invoice, be it of an item or a top-up; raise UnknownInvoice."""
     invoice = session.get(Invoice, invoice_id)
     if invoice is None:
-        raise UnknownInvoice(f"There is no invoice {invoice_id[:64]!r}.")
+        raise _unknown(invoice_id)
     return invoice
+
+
+def _unknown(invoice_id: str) -> UnknownInvoice:
+    return UnknownInvoice(f"There is no invoice {invoice_id[:64]!r}.")
 
 
 def list_invoices(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Invoice]:

@@ -19,9 +19,13 @@ class Offers:
     refusals: tuple[AmountBelowFloor | RailUnavailable, ...]
 
 
-def account_of(deps: Deps, merchant: Merchant) -> str | None:
-    """Return the descriptor that receives: the merchant's own, or the operator's."""
-    return merchant.descriptor or deps.settings.onchain_descriptor
+def account_of(deps: Deps, merchant: Merchant | None) -> str | None:
+    """Return the descriptor that receives: the merchant's own, or the operator's.
+
+    No merchant is a reader's top-up, which the operator keeps for them.
+    """
+    own = merchant.descriptor if merchant else None
+    return own or deps.settings.onchain_descriptor
 
 
 def floor_msat(deps: Deps, status: RailStatus | None) -> int:
@@ -39,7 +43,7 @@ def floor_msat(deps: Deps, status: RailStatus | None) -> int:
 
 
 def rails_for(
-    deps: Deps, session: Session, merchant: Merchant, amount_msat: int | None
+    deps: Deps, session: Session, merchant: Merchant | None, amount_msat: int | None
 ) -> tuple[str, ...]:
     """Return the names of the rails on offer for an amount, best first."""
     if amount_msat is None:
@@ -47,7 +51,7 @@ def rails_for(
     return offers_for(deps, session, merchant, amount_msat).rails
 
 
-def offers_for(deps: Deps, session: Session, merchant: Merchant, amount_msat: int) -> Offers:
+def offers_for(deps: Deps, session: Session, merchant: Merchant | None, amount_msat: int) -> Offers:
     """Return which rails take an amount, and the reasons of those that do not."""
     offered: list[str] = []
     refusals: list[AmountBelowFloor | RailUnavailable] = []
@@ -62,7 +66,7 @@ def offers_for(deps: Deps, session: Session, merchant: Merchant, amount_msat: in
 
 
 def check_rail(
-    deps: Deps, session: Session, merchant: Merchant, name: str, amount_msat: int
+    deps: Deps, session: Session, merchant: Merchant | None, name: str, amount_msat: int
 ) -> None:
     """Raise RailUnavailable or AmountBelowFloor when the rail cannot take this amount.
 

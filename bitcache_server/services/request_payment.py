@@ -30,7 +30,7 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
     now = deps.clock()
     if invoice.state != InvoiceState.OPEN or now > invoice.expires_at:
         raise InvoiceClosed("The invoice is paid or has expired. Create a new one.")
-    merchant = session.get_one(Merchant, invoice.merchant_id)
+    merchant = session.get_one(Merchant, invoice.merchant_id) if invoice.merchant_id else None
     check_rail(deps, session, merchant, rail_name, invoice.amount_msat)
     account = account_of(deps, merchant)
     if account is None:
@@ -45,7 +45,7 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
         target=request.target,
         amount_msat=request.amount_msat,
         address_index=index,
-        confirmations_required=confirmations_for(deps, invoice.amount_msat),
+        confirmations_required=_confirmations(deps, invoice),
         created_at=now,
     )
     session.add(row)
@@ -53,6 +53,16 @@ def request_payment(deps: Deps, session: Session, invoice: Invoice, rail_name: s
     invoice.version += 1
     session.flush()
     return row
+
+
+def _confirmations(deps: Deps, invoice: Invoice) -> int:
+    """Return how deep a payment of the invoice must be before it counts.
+
+    What is topped up can be withdrawn, so it never counts on sight: money that may
+    still be replaced must not leave again as money that cannot.
+    """
+    required = confirmations_for(deps, invoice.amount_msat)
+    return required if invoice.wallet_id is None else max(required, 1)
 
 
 def _normal_form(deps: Deps, rail: Rail, account: str) -> str:

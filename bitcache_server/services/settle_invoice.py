@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.invoice_state import Assessment, InvoiceState, PaymentFact, assess
-from bitcache_server.ledger import chart, recipes
+from bitcache_server.ledger import chart, recipes, wallet_recipes
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.ledger import Grant
 from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.sale_parts import sale_parts
 
 SECONDS_PER_HOUR = 3_600
 #: Rails that cannot move a part of a sat, so that prices are rounded up for them.
@@ -40,10 +41,13 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     truth = assess(invoice.amount_msat, in_time_until, facts, now)
     if invoice.sale_group and truth.state is not InvoiceState.PAID:
         _undo_sale(deps, session, invoice)
+    if invoice.wallet_id is not None:
+        _take_back(session, invoice, invoice.wallet_id, _vanished_msat(payments, facts), now)
     for payment, fact in zip(payments, facts, strict=True):
         _book_receipt(deps, session, invoice, payment, fact)
-    # What was redeemed bought the item already: nobody pays for it twice.
-    if truth.state is InvoiceState.PAID and not invoice.sale_group and not invoice.redeemed_msat:
+    if invoice.wallet_id is not None:
+        invoice.claimed_msat += wallet_recipes.top_up(session, invoice.id, invoice.wallet_id, now)
+    elif _is_to_be_sold(invoice, truth):
         _book_sale(deps, session, invoice, truth)
     _store(invoice, truth, now)
     session.flush()
@@ -114,6 +118,35 @@ def _book_receipt(
     payment.settled = fact.settled
 
 
+def _vanished_msat(payments: Sequence[Payment], facts: Sequence[PaymentFact]) -> int:
+    """Return the booked money that counts no more."""
+    pairs = zip(payments, facts, strict=True)
+    return sum(p.amount_msat for p, fact in pairs if p.receipt_group and not fact.settled)
+
+
+def _take_back(
+    session: Session, invoice: Invoice, wallet_id: str, vanished_msat: int, now: int
+) -> None:
+    """Take from the wallet what it still has of a top-up that vanished."""
+    if vanished_msat:
+        invoice.claimed_msat -= wallet_recipes.take_back(
+            session, invoice.id, wallet_id, vanished_msat, now
+        )
+
+
+def _is_to_be_sold(invoice: Invoice, truth: Assessment) -> bool:
+    """Say whether the item must be sold now.
+
+    What was redeemed bought it already, what was refunded is sold no more, and what
+    became a balance cannot buy it as well.
+    """
+    if truth.state is not InvoiceState.PAID or invoice.sale_group is not None:
+        return False
+    if invoice.redeemed_msat or invoice.refunded_at is not None:
+        return False
+    return truth.settled_msat - invoice.claimed_msat >= invoice.amount_msat
+
+
 def _source_account(invoice: Invoice, rail: str, confirmed: bool) -> str:
     """Return where the money stands: with the merchant, safe with us, or at our risk."""
     if invoice.direct:
@@ -123,13 +156,13 @@ def _source_account(invoice: Invoice, rail: str, confirmed: bool) -> str:
 
 def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment) -> None:
     now = deps.clock()
+    # A claim may have left the price without all of its rounding.
+    spare_msat = truth.settled_msat - invoice.claimed_msat - invoice.amount_msat
     invoice.sale_group = recipes.sell(
         session,
         invoice.id,
-        invoice.merchant_id,
-        amount_msat=invoice.amount_msat,
-        commission_msat=deps.commission.commission_msat(invoice.amount_msat),
-        rounding_msat=truth.rounding_msat,
+        sale_parts(deps, session, invoice.item_id, invoice.merchant_id, invoice.amount_msat),
+        rounding_msat=min(truth.rounding_msat, spare_msat),
         now=now,
     )
     invoice.paid_at = now
@@ -179,13 +212,16 @@ def _store(invoice: Invoice, truth: Assessment, now: int) -> None:
     invoice.marks = ",".join(sorted(mark.value for mark in truth.marks))
     invoice.received_msat = truth.received_msat
     invoice.missing_msat = truth.missing_msat
-    invoice.credit_msat = max(0, _unsold_msat(invoice, truth) - invoice.redeemed_msat)
+    used_msat = invoice.redeemed_msat + invoice.claimed_msat
+    invoice.credit_msat = max(0, _unsold_msat(invoice, truth) - used_msat)
     invoice.changed_at = now
     invoice.version += 1
 
 
 def _unsold_msat(invoice: Invoice, truth: Assessment) -> int:
-    """Return the settled money that no sale took, before what was redeemed of it."""
+    """Return the settled money that no sale took, before what was used of it since."""
+    if invoice.wallet_id is not None:
+        return truth.settled_msat
     if truth.state is InvoiceState.PAID and invoice.sale_group is None:
         return truth.settled_msat
     return truth.credit_msat

@@ -16,7 +16,7 @@ from bitcache_server.ledger import chart
 from bitcache_server.ledger.audit import audit
 from bitcache_server.ledger.balances import balance
 from bitcache_server.ledger.journal import Kind
-from bitcache_server.models.ledger import Grant, Transfer
+from bitcache_server.models.ledger import Grant, Transfer, Wallet
 from bitcache_server.models.sales import Address, Invoice, Payment, RequestRow
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.deps import Deps
@@ -150,19 +150,53 @@ def _check_invoice(deps: Deps, session: Session, invoice: Invoice) -> None:
     for payment, fact in zip(payments, facts, strict=True):
         assert payment.settled == fact.settled == (payment.receipt_group is not None)
     assert _unreversed(session, invoice.id, Kind.RECEIPT) == truth.settled_msat
-    _check_money(session, invoice, truth.settled_msat)
-    _check_grants(deps, session, invoice)
+    if invoice.wallet_id is None:
+        _check_money(session, invoice, truth.settled_msat)
+        _check_grants(deps, session, invoice)
+    else:
+        _check_top_up(session, invoice, truth.settled_msat)
+
+
+def _check_top_up(session: Session, invoice: Invoice, settled_msat: int) -> None:
+    """All settled money is the reader's, and what the wallet got beyond it is the loss."""
+    assert (invoice.item_id, invoice.sale_group, invoice.redeemed_msat) == ("", None, 0)
+    account = chart.invoice(invoice.id)
+    wallet = chart.wallet(invoice.wallet_id or "")
+    assert invoice.claimed_msat == _net(session, account, wallet)
+    lost_msat = _net(session, chart.LOSS, account)
+    assert lost_msat == max(0, invoice.claimed_msat - settled_msat)
+    kept_msat = settled_msat + lost_msat - invoice.claimed_msat
+    assert balance(session, account) == kept_msat == invoice.credit_msat
+    if session.get_one(Wallet, invoice.wallet_id).closed_at is None:
+        assert kept_msat == 0
+
+
+def _net(session: Session, payer: str, payee: str) -> int:
+    """Return the msat that went from one account to the other, less what came back."""
+
+    def sent(source: str, target: str) -> int:
+        query = select(func.coalesce(func.sum(Transfer.amount_msat), 0)).where(
+            Transfer.from_account == source, Transfer.to_account == target
+        )
+        return int(session.execute(query).scalar_one())
+
+    return sent(payer, payee) - sent(payee, payer)
 
 
 def _check_money(session: Session, invoice: Invoice, settled_msat: int) -> None:
+    assert invoice.claimed_msat == _unreversed(session, invoice.id, Kind.CLAIM)
     sold_msat = 0
     if invoice.sale_group is not None:
         assert invoice.state == InvoiceState.PAID
         sold_msat = _unreversed(session, invoice.id, group=invoice.sale_group)
     elif invoice.state == InvoiceState.PAID:
-        assert invoice.redeemed_msat > 0
+        # Paid for and not sold: it was redeemed, refunded or moved to a balance.
+        elsewhere = settled_msat - invoice.claimed_msat < invoice.amount_msat
+        assert invoice.redeemed_msat > 0 or invoice.refunded_at is not None or elsewhere
     account = chart.invoice(invoice.id)
-    kept_msat = max(0, settled_msat - sold_msat - invoice.redeemed_msat)
+    used_msat = sold_msat + invoice.redeemed_msat + invoice.claimed_msat
+    kept_msat = max(0, settled_msat - used_msat)
+    assert _net(session, chart.LOSS, account) == max(0, used_msat - settled_msat)
     assert balance(session, account) == kept_msat
     if invoice.state in (InvoiceState.PAID, InvoiceState.EXPIRED):
         assert invoice.credit_msat == kept_msat
@@ -174,7 +208,7 @@ def _check_grants(deps: Deps, session: Session, invoice: Invoice) -> None:
     grants = session.scalars(select(Grant).where(Grant.owner_id == invoice.id)).all()
     assert sorted(grant.revision for grant in grants) == list(range(1, len(grants) + 1))
     alive = [grant for grant in grants if grant.revoked_at is None]
-    if invoice.state == InvoiceState.PAID:
+    if invoice.sale_group is not None or invoice.redeemed_msat:
         assert alive
     if deps.settings.revoke_on_reorg:
         now = deps.clock()

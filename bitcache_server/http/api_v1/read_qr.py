@@ -11,7 +11,7 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.qr import qr_png, qr_svg
 from bitcache_server.http.routing import Route
-from bitcache_server.services.create_invoice import get_invoice
+from bitcache_server.services.create_invoice import find_invoice
 from bitcache_server.services.views import request_views
 
 
@@ -26,7 +26,7 @@ class QrQuery(BaseModel):
 
 def _uri(invoice_id: str) -> str:
     query = read_query(QrQuery)
-    invoice = get_invoice(session(), invoice_id)
+    invoice = find_invoice(session(), invoice_id)
     for request in request_views(deps(), session(), invoice):
         if request.rail == query.rail:
             return request.qr_uri

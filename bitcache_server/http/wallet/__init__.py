@@ -1,0 +1,78 @@
+"""The reader's wallet: first-party pages on our own origin, one concern a file.
+
+Each module has ``add_routes(pages)``. A form is answered with a redirect, so that a
+reload repeats nothing; every state change checks that our own page sent it.
+"""
+
+from flask import Blueprint, Flask, Response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from bitcache_server.http.errors import log_unexpected, problem, problem_response, translate
+from bitcache_server.http.limits import READS, check_limit
+from bitcache_server.http.wallet import (
+    account,
+    claim,
+    connect,
+    gift,
+    home,
+    look,
+    passkeys,
+    purchases,
+    recovery,
+    security,
+    sites,
+    solvency,
+    top_up,
+    withdraw,
+)
+from bitcache_server.http.wallet import session as wallet_session
+
+MODULES = (
+    account,
+    claim,
+    connect,
+    gift,
+    home,
+    passkeys,
+    purchases,
+    recovery,
+    security,
+    sites,
+    solvency,
+    top_up,
+    wallet_session,
+    withdraw,
+)
+
+
+def register(app: Flask) -> None:
+    """Add the wallet's pages to an app."""
+    pages = Blueprint("wallet", __name__, url_prefix="/wallet")
+    pages.register_error_handler(Exception, _error_page)
+    pages.before_request(_limit)
+    pages.after_request(_page_headers)
+    look.register(app, pages)
+    for module in MODULES:
+        module.add_routes(pages)
+    app.register_blueprint(pages)
+
+
+def _error_page(error: Exception) -> ResponseReturnValue:
+    translated = translate(error)
+    log_unexpected(translated)
+    if request.mimetype == "application/json":
+        return problem_response(translated)
+    body, status, headers = problem(translated)
+    headers.pop("Content-Type")
+    return render_template("error.html", error=body), status, headers
+
+
+def _limit() -> None:
+    check_limit(READS)
+
+
+def _page_headers(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    # With `no-referrer` a browser would send our own forms with the origin `null`.
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response

@@ -1,0 +1,111 @@
+"""/wallet/top-up: money comes in. A browser without a wallet gets one with its first code."""
+
+from flask import Blueprint, Response, make_response, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from bitcache_server.domain.errors import (
+    AddressesExhausted,
+    AmountBelowFloor,
+    InvalidRequest,
+    RailUnavailable,
+)
+from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.http.context import deps, session
+from bitcache_server.http.errors import status_of
+from bitcache_server.http.forms import same_origin
+from bitcache_server.http.limits import INVOICES, check_limit
+from bitcache_server.http.wallet.back import next_path, with_next
+from bitcache_server.http.wallet.cookie import holder, require_holder, sign_in
+from bitcache_server.http.wallet.look import page, whole_number
+from bitcache_server.http.wallet.user_agent import device_label
+from bitcache_server.models.sales import Invoice
+from bitcache_server.services.once import in_transaction
+from bitcache_server.services.top_up import create_top_up, get_top_up, smallest_sat, top_up_rails
+from bitcache_server.services.views import invoice_view
+from bitcache_server.services.wallets import Holder, create_wallet, open_session
+
+#: Amounts to choose from, as multiples of the smallest one.
+STEPS = (5, 20, 50)
+
+
+def add_routes(pages: Blueprint) -> None:
+    """Add the form and the page of each top-up."""
+    pages.add_url_rule("/top-up", "top_up", show)
+    pages.add_url_rule("/top-up", "top_up_start", start, methods=["POST"])
+    pages.add_url_rule("/top-up/<invoice_id>", "top_up_invoice", show_invoice)
+
+
+def show() -> Response:
+    """Ask for an amount."""
+    return _show()
+
+
+def _show(failed: str = "", status: int = 200) -> Response:
+    settings, least_sat = deps().settings, smallest_sat(deps(), session())
+    most_sat = settings.top_up_max_sat
+    return page(
+        "wallet_top_up.html",
+        status=status,
+        here="top_up",
+        failed=failed,
+        amount=request.form.get("amount", "")[:20],
+        least_sat=least_sat,
+        most_sat=most_sat,
+        choices=[least_sat * step for step in STEPS if least_sat * step <= most_sat],
+        rails=top_up_rails(deps(), session(), least_sat),
+        next=next_path(""),
+    )
+
+
+def start() -> AnyResponse:
+    """Make a code to pay to, and a wallet for whoever has none."""
+    same_origin()
+    check_limit(INVOICES)
+    known = holder()
+    try:
+        amount_sat = whole_number(request.form.get("amount", ""))
+        invoice_id, cookie = in_transaction(session(), lambda: _create(known, amount_sat))
+    except (InvalidRequest, AmountBelowFloor, RailUnavailable, AddressesExhausted) as error:
+        return _show(error.detail, status_of(type(error)))
+    wanted = next_path("")
+    path = f"/wallet/top-up/{invoice_id}"
+    response = make_response(redirect(with_next(path, wanted) if wanted else path, 303))
+    if cookie is not None:
+        sign_in(response, cookie)
+    return response
+
+
+def _create(known: Holder | None, amount_sat: int) -> tuple[str, str | None]:
+    rails = top_up_rails(deps(), session(), amount_sat)
+    asked_for = request.form.get("rail", "")
+    rail = asked_for if asked_for in rails else next(iter(rails), next(iter(deps().rails)))
+    cookie = None
+    if known is None:
+        wallet_id = create_wallet(deps(), session()).id
+        cookie = open_session(deps(), session(), wallet_id, device_label(), verified=False)
+    else:
+        wallet_id = known.wallet_id
+    return create_top_up(deps(), session(), wallet_id, amount_sat, rail).id, cookie
+
+
+def show_invoice(invoice_id: str) -> Response:
+    """Show how to pay, and how far the payment has come."""
+    known = require_holder()
+    invoice = get_top_up(session(), known.wallet_id, invoice_id)
+    view = invoice_view(deps(), session(), invoice)
+    return page(
+        "wallet_top_up_invoice.html",
+        here="top_up",
+        invoice=view.model_dump(),
+        asked=view.requests[0].model_dump() if view.requests else None,
+        credited_msat=invoice.claimed_msat,
+        waits=_waits(invoice),
+        next=next_path(""),
+    )
+
+
+def _waits(invoice: Invoice) -> bool:
+    """Say whether something can still happen soon, so that the page looks again by itself."""
+    if invoice.state in (InvoiceState.OPEN, InvoiceState.SEEN):
+        return True
+    return invoice.received_msat > invoice.claimed_msat + invoice.credit_msat
