@@ -13,6 +13,7 @@ from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
 from bitcache_server.services.create_invoice import FIRST_VERSION
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.offers import rails_for
 from bitcache_server.services.quotes import UsedRate, quote
 from bitcache_server.services.settle_invoice import confirmations_of, payments_of, tip_height
@@ -65,6 +66,17 @@ class FileView(BaseModel):
     content_type: str
 
 
+class BalanceView(BaseModel):
+    """How the item can be paid from a Bitcache balance, with one click."""
+
+    connect_url: str
+    """Where the reader allows the site's page to do so."""
+    gift_msat: int
+    """Starter credit that a reader without a wallet can take now; 0 when there is none."""
+    now: int
+    """The server's clock, so that a page can count down by it."""
+
+
 class ItemView(BaseModel):
     """What everyone may see of an item. Never its locked part."""
 
@@ -78,6 +90,8 @@ class ItemView(BaseModel):
     policy: PolicyView
     file: FileView | None
     rails: list[str]
+    balance: BalanceView | None
+    """None while nothing can be paid from a balance."""
     checkout_url: str
 
 
@@ -151,7 +165,16 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
         ),
         file=file,
         rails=list(rails),
+        balance=None if vanished or priced.amount_msat is None else _balance(deps, session),
         checkout_url=f"{deps.settings.public_url}/pay/{item.id}",
+    )
+
+
+def _balance(deps: Deps, session: Session) -> BalanceView:
+    return BalanceView(
+        connect_url=f"{deps.settings.public_url}/wallet/connect",
+        gift_msat=gift_on_offer_msat(deps, session),
+        now=deps.clock(),
     )
 
 
@@ -193,7 +216,7 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
     rate = None
     if invoice.rate_price_per_btc is not None and invoice.rate_as_of is not None:
         rate = UsedRate(invoice.price_currency, invoice.rate_price_per_btc, invoice.rate_as_of)
-    merchant = session.get_one(Merchant, invoice.merchant_id)
+    merchant = session.get(Merchant, invoice.merchant_id) if invoice.merchant_id else None
     return InvoiceView(
         id=invoice.id,
         item=invoice.item_id,

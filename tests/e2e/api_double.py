@@ -21,6 +21,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from bitcache_server.http.headers import PAGE_POLICY
 from bitcache_server.http.qr import qr_svg
+from bitcache_server.http.wallet.look import utc_time, utc_words
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDGET = ROOT / "widget" / "src"
@@ -41,11 +42,12 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class Running:
-    """One WSGI app on a free loopback port."""
+    """One WSGI app on a loopback port, a free one unless told."""
 
-    def __init__(self, app: Flask) -> None:
-        self.server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
-        self.origin = f"http://localhost:{self.server.server_port}"
+    def __init__(self, app: Flask, host: str = "localhost", port: int = 0) -> None:
+        address = "127.0.0.1" if host == "localhost" else host
+        self.server = make_server(address, port, app, threaded=True, request_handler=_QuietHandler)
+        self.origin = f"http://{host}:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
@@ -114,6 +116,7 @@ class ApiDouble:
             "policy": {"type": "forever", "hours": None, "downloads": None},
             "file": None,
             "rails": ["onchain"],
+            "balance": None,
             "checkout_url": f"{self.backend.origin}/pay/{item_id}",
         } | changes
         self.items[item_id] = item
@@ -127,6 +130,12 @@ class ApiDouble:
             "content_type": "application/zip",
         }
         return self.add_item(item_id, kind="file", title="Field recordings", file=file, **changes)
+
+    def offer_balance(self, item_id: str) -> None:
+        """Let an item be paid from a balance, with a gift for who has none."""
+        connect_url = f"{self.backend.origin}/wallet/connect"
+        balance = {"connect_url": connect_url, "gift_msat": 2_000_000, "now": int(time.time())}
+        self.items[item_id]["balance"] = balance
 
     def change(self, invoice_id: str, **changes: Any) -> None:
         """Set fields of an invoice and tell whoever listens."""
@@ -270,6 +279,8 @@ class ApiDouble:
             static_folder=str(SERVER / "static"),
             template_folder=str(SERVER / "templates"),
         )
+        app.add_template_filter(utc_time)
+        app.add_template_filter(utc_words)
         app.before_request(self._intercept)
         app.after_request(allow_any_origin)
         self._add_calls(app)
@@ -331,6 +342,16 @@ class ApiDouble:
         @app.post("/v1/invoices/<invoice_id>/<any(claim,redeem):how>")
         def collect(invoice_id: str, how: str) -> Response:
             return self.collect(invoice_id, request.get_json()["verifier"], how)
+
+        @app.post("/v1/unlocks")
+        def unlock() -> Response:
+            item_id = request.get_json()["item"]
+            grant = f"grant.{secrets.token_urlsafe(12)}"
+            self.grants[grant] = item_id
+            bought = {"grant": grant, "receipt": "receipt.x", "item": item_id, "expires_at": None}
+            left = {"charged_msat": 5_000_000, "balance_msat": 12_000_000, "gift_msat": 0}
+            undo = {"outcome": "booked", "undo_until": int(time.time()) + 60}
+            return answer(bought | left | undo)
 
         @app.get("/v1/content/<item_id>")
         def content(item_id: str) -> Response:

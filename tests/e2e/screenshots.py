@@ -121,6 +121,40 @@ def not_payable(page: Page, double: ApiDouble) -> None:
     expect_view(page, "offer")
 
 
+def one_click(page: Page, double: ApiDouble) -> None:
+    double.offer_balance(ARTICLE)
+    page.reload()
+    wall(page).get_by_role("button", name="one click").wait_for()
+
+
+def one_click_alone(page: Page, double: ApiDouble) -> None:
+    """The price is too small for every rail."""
+    double.items[ARTICLE]["rails"] = []
+    one_click(page, double)
+
+
+def _allowed(page: Page, double: ApiDouble) -> None:
+    page.evaluate(
+        "name => localStorage.setItem(name, JSON.stringify({ token: 'token' }))",
+        f"bitcache:{double.backend.origin}:{double.items[ARTICLE]['site']['id']}",
+    )
+    one_click(page, double)
+
+
+def balance_too_small(page: Page, double: ApiDouble) -> None:
+    double.errors["POST /v1/unlocks"] = (409, "insufficient_balance")
+    _allowed(page, double)
+    wall(page).locator("#main").click()
+    wall(page).locator(".note").wait_for()
+
+
+def unlocked_with_one_click(page: Page, double: ApiDouble) -> None:
+    _allowed(page, double)
+    wall(page).locator("#main").click()
+    expect_view(page, "unlocked")
+    wall(page).get_by_role("timer").wait_for()
+
+
 STATES: dict[str, State] = {
     state.__name__: state
     for state in (
@@ -139,6 +173,10 @@ STATES: dict[str, State] = {
         late_credit,
         error,
         not_payable,
+        one_click,
+        one_click_alone,
+        balance_too_small,
+        unlocked_with_one_click,
     )
 }
 

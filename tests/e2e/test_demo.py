@@ -15,15 +15,19 @@ COMMAND = [sys.executable, "-m", "demo.run"]
 READY_TIMEOUT_S = 120
 
 
-def test_a_reader_pays_an_article_and_a_file_in_a_browser() -> None:
+def test_everybody_plays_their_part_in_real_browsers() -> None:
     done = subprocess.run(
         [*COMMAND, "--check"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("  ok ")]
-    assert len(steps) == 9
+    assert len(steps) == 19
     assert "without a reload" in done.stdout
     assert "without JavaScript" in done.stdout
+    assert "takes the gift" in done.stdout
+    assert "with the recovery code" in done.stdout
+    assert "with the passkey" in done.stdout
+    assert "agrees to the millisatoshi" in done.stdout
     assert done.stderr == ""
 
 

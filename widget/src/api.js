@@ -10,6 +10,13 @@ export const fail = (code = 'internal_error') => {
   throw new ApiError(code);
 };
 
+/**
+ * A module that did not arrive.
+ * @template T
+ * @param {Promise<T>} module
+ */
+export const late = (module) => module.catch(() => fail('offline'));
+
 /** @type {(server: string, fetcher?: typeof fetch) => import('./types').Call} */
 export const connect =
   (server, fetcher = (...args) => fetch(...args)) =>

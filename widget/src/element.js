@@ -1,6 +1,7 @@
 // What stands inside the element is shown while the item is locked; the paid
 // content takes its place.
 
+import { late } from './api.js';
 import { loadLanguage } from './format.js';
 import { renderWall } from './render.js';
 import { Session } from './session.js';
@@ -10,6 +11,7 @@ import { css } from './styles.js';
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(css);
+const restore = () => late(import('./restore.js'));
 
 export class BitcachePaywall extends HTMLElement {
   /** @type {Session | undefined} */
@@ -18,6 +20,9 @@ export class BitcachePaywall extends HTMLElement {
   #formatter;
   #clock = 0;
   #markup = '';
+  #words = '';
+  /** @type {ChildNode[]} */
+  #teaser = [];
   #view = '';
   #root = this.attachShadow({ mode: 'open' });
   #wall = document.createElement('section');
@@ -49,6 +54,7 @@ export class BitcachePaywall extends HTMLElement {
         this.dispatchEvent(new CustomEvent(`bitcache:${name}`, { detail, bubbles: true })),
     );
     this.#session = session;
+    session.host = this;
     void session.load();
     this.#formatter = await loadLanguage(this.closest('[lang]')?.getAttribute('lang') || 'en');
     if (session === this.#session) this.#show(session.model);
@@ -60,9 +66,15 @@ export class BitcachePaywall extends HTMLElement {
     if (wall.outerHTML === this.#markup) return;
     this.#markup = wall.outerHTML;
     this.#swap(wall);
-    this.#tick();
+    clearInterval(this.#clock);
+    if (this.#tick()) this.#clock = setInterval(() => this.#tick(), 1000);
     const { view = '' } = wall.dataset;
+    const arrived = this.#view !== '';
     if (view !== this.#view) this.#moved(view, model.html);
+    const said = [...wall.querySelectorAll('#title, .note')].map((node) => node.textContent);
+    const words = said.join(' ');
+    if ((arrived || view === 'error') && words !== this.#words) this.#live.textContent = words;
+    this.#words = words;
   }
 
   /** Focus, QR image and typed text stay. */
@@ -87,13 +99,10 @@ export class BitcachePaywall extends HTMLElement {
 
   #moved(view = '', html = '') {
     const before = this.#view;
-    const arrived = before !== '';
     this.#view = view;
-    clearInterval(this.#clock);
-    if (/waiting|underpaid/.test(view)) this.#clock = setInterval(() => this.#tick(), 1000);
-    if (view === 'unlocked') this.#reveal(html, arrived);
-    const title = this.#root.getElementById('title')?.textContent ?? '';
-    if (arrived || view === 'error') this.#live.textContent = title;
+    if (view === 'unlocked') this.#reveal(html, before !== '');
+    // Undone: what stood here before comes back.
+    else if (before === 'unlocked') this.replaceChildren(...this.#teaser);
   }
 
   /** Into the page itself, where the site's styles apply. */
@@ -105,22 +114,25 @@ export class BitcachePaywall extends HTMLElement {
     // A reader who is busy elsewhere in the page is not moved.
     const { activeElement, body } = document;
     const here = activeElement === this || activeElement === body;
+    this.#teaser = [...this.childNodes];
     this.replaceChildren(content);
     if (arrived && here) content.focus({ preventScroll: true });
   }
 
   #tick() {
-    const { invoice, clockOffsetMs = 0 } = this.#session?.model ?? {};
+    const { invoice, undo, clockOffsetMs = 0 } = this.#session?.model ?? {};
     const f = this.#formatter;
-    if (!invoice || !f) return;
-    const now = (Date.now() + clockOffsetMs) / 1000;
-    const { rate } = invoice.price;
     const timer = this.#wall.querySelector('.timer');
+    if (!timer || !f) return false;
+    const now = (Date.now() + (undo ? 0 : clockOffsetMs)) / 1000;
+    const end = undo ? undo / 1000 : (invoice?.expires_at ?? 0);
+    timer.textContent = f.clock(Math.max(0, Math.ceil(end - now)));
     const line = this.#wall.querySelector('.rate');
-    if (timer) timer.textContent = f.clock(Math.max(0, Math.ceil(invoice.expires_at - now)));
+    const rate = invoice?.price.rate;
     if (line && rate) {
       line.textContent = f.say('rate', { x: f.rate(rate), age: f.age(now - rate.as_of) });
     }
+    return true;
   }
 
   /** @type {Actions['copy']} */
@@ -138,16 +150,21 @@ export class BitcachePaywall extends HTMLElement {
 
   /** @type {Actions} */
   #actions = {
+    read: () => this.#session?.read(),
+    undo: () => this.#session?.balance?.undo(),
+    wallet: () => `${this.#session?.server}/wallet`,
     pay: () => this.#session?.pay(),
     newCode: () => this.#session?.newCode(),
     redeem: () => this.#session?.redeem(),
     retry: () => this.#session?.retry(),
     download: () => this.#session?.download((url) => location.assign(url)),
-    restoring: (restoring) => {
-      this.#session?.set({ restoring, restoreError: '' });
-      this.#focus(restoring ? 'code' : 'restore_open');
-    },
-    restore: (code) => this.#session?.restore(code),
+    restoring: (restoring) =>
+      this.#session?.try(async () => {
+        if (restoring) await restore();
+        this.#session?.set({ restoring, restoreError: '' });
+        this.#focus(restoring ? 'code' : 'restore_open');
+      }),
+    restore: async (code) => this.#session && (await restore()).restore(this.#session, code),
     copy: (...args) => this.#copy(...args),
     hosted: () => `${this.#session?.server}/pay/${this.#session?.itemId}`,
   };

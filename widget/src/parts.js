@@ -23,12 +23,15 @@ export const title = (words = '') => h('h2', { id: 'title', tabindex: '-1' }, wo
 export const fine = (words = '') => h('p.fine', words);
 export const note = (words = '') => h('p.note', words);
 
-/** @param {Context} c @param {'pay' | 'newCode' | 'redeem' | 'retry' | 'download'} name */
-export const action = ({ m, f, on }, name) =>
+/**
+ * @typedef {'read' | 'pay' | 'newCode' | 'redeem' | 'retry' | 'download'} Action
+ * @type {(c: Context, name: Action, words?: string, second?: unknown) => HTMLElement}
+ */
+export const action = ({ m, f, on }, name, words = name, second) =>
   h(
-    'button.primary',
-    { id: 'main', 'aria-disabled': `${!!m.busy}`, click: () => on[name]() },
-    f.say(m.busy ? 'paying' : name),
+    second ? 'button' : 'button.primary',
+    { id: second ? name : 'main', 'aria-disabled': `${!!m.busy}`, click: () => on[name]() },
+    f.say(m.busy && !second ? 'paying' : words),
   );
 
 /** @param {Context} c */
@@ -65,34 +68,4 @@ export const copyRow = ({ f, on }, id, shown, value, more) => {
 export const receipt = (c, shown = true) => {
   const code = shown && c.m.receiptCode;
   return code && h('div.receipt', copyRow(c, 'receipt', code, code, c.f.say('receipt_text')));
-};
-
-/** @param {Context} c */
-export const restore = ({ m, f, on }) => {
-  /** @param {string} id */
-  const link = (id, open = false) =>
-    h('button.link', { id, type: 'button', click: () => on.restoring(open) }, f.say(id));
-  if (!m.restoring) return link('restore_open', true);
-  const error = m.restoreError;
-  const input = document.createElement('input');
-  input.id = 'code';
-  input.required = true;
-  input.dir = 'ltr';
-  input.autocomplete = 'off';
-  input.ariaInvalid = `${!!error}`;
-  input.setAttribute('aria-describedby', 'bad');
-  return h(
-    'form',
-    {
-      submit: (event) => {
-        event.preventDefault();
-        on.restore(input.value);
-      },
-    },
-    h('label', { for: 'code' }, f.say('receipt')),
-    input,
-    h('p.bad', { id: 'bad', role: 'alert' }, error && f.error(error)),
-    h('button', { id: 'restore' }, f.say('restore')),
-    link('cancel'),
-  );
 };

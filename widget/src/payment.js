@@ -1,7 +1,7 @@
 // The views of an invoice; loaded when there is one.
 
-import { action, badge, copyRow, fine, h, kind, note, notes, receipt, restore, title } from './parts.js';
-import { VIEWS } from './render.js';
+import { action, badge, copyRow, fine, h, kind, note, notes, receipt, title } from './parts.js';
+import { restore, VIEWS } from './render.js';
 import { btc, invoiceView } from './view.js';
 
 /** @import { InvoiceParts, ViewName } from './types' */
@@ -74,7 +74,7 @@ const PARTS = {
     ...notes(c),
     action(c, 'newCode'),
     receipt(c, !!c.m.invoice?.credit_msat || !c.m.persistent),
-    restore(c),
+    ...restore(c),
   ],
   credit: (c) => [
     badge(),

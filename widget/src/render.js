@@ -1,8 +1,16 @@
-// The wall: a model in, nodes out. The views of an invoice come with payment.js.
+// The wall: a model in, nodes out.
 
-import { action, badge, fileLine, fine, h, kind, note, notes, receipt, restore, title } from './parts.js';
+import { action, badge, fileLine, fine, h, kind, note, notes, receipt, title } from './parts.js';
 
 /** @import { Actions, Context, Formatter, Model, View } from './types' */
+
+/** @type {(c: Context, id: string, open: boolean) => HTMLElement} */
+export const restoreLink = ({ f, on }, id, open) =>
+  h('button.link', { id, type: 'button', click: () => on.restoring(open) }, f.say(id));
+
+/** @type {View} */
+export const restore = (c) =>
+  (c.m.restoring && VIEWS.restore?.(c)) || [restoreLink(c, 'restore_open', true)];
 
 /** @type {View} */
 const offer = (c) => {
@@ -12,7 +20,8 @@ const offer = (c) => {
   const { price, policy, rails } = item;
   const { amount_msat, fiat } = price;
   const sats = amount_msat && f.sats(amount_msat);
-  const problem = sats ? !rails[0] && 'no_rail' : 'e_rate_unavailable';
+  const click = sats && item.balance;
+  const problem = sats ? !rails[0] && !click && 'no_rail' : 'e_rate_unavailable';
   return [
     kind(c),
     title(item.title),
@@ -24,13 +33,15 @@ const offer = (c) => {
     ),
     ...notes(c),
     problem && note(f.say(problem)),
-    action(c, problem ? 'retry' : 'pay'),
+    click && action(c, 'read', c.m.label ?? (item.file ? 'get' : 'read')),
+    click && click.gift_msat && !c.m.allowed && fine(f.say('gift', { x: f.sats(click.gift_msat) })),
+    (problem || rails[0]) && action(c, problem ? 'retry' : 'pay', undefined, click),
     fine(f.say(policy.type, { n: policy.hours ?? policy.downloads ?? 0 })),
-    restore(c),
+    ...restore(c),
   ];
 };
 
-/** @type {Record<string, View>} */
+/** Those of an invoice, a receipt code and a balance come with their modules. @type {Record<string, View>} */
 export const VIEWS = {
   offer,
   error: (c) => [
@@ -48,9 +59,15 @@ export const VIEWS = {
     fileLine(c),
     ...notes(c),
     action(c, 'download'),
+    ...(VIEWS.spent?.(c) ?? []),
     receipt(c),
   ],
-  unlocked: (c) => [title(c.f.say('unlocked')), ...notes(c), receipt(c)],
+  unlocked: (c) => [
+    title(c.f.say('unlocked')),
+    ...notes(c),
+    ...(VIEWS.spent?.(c) ?? []),
+    receipt(c),
+  ],
 };
 
 /** @type {(m: Model, f: Formatter, on: Actions) => HTMLElement} */

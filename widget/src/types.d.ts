@@ -15,8 +15,11 @@ export interface Item {
   price: Price;
   policy: { type: 'forever' | 'hours' | 'downloads'; hours: number | null; downloads: number | null };
   file: { name: string; size_bytes: number; content_type: string } | null;
+  site: { id: string; name: string };
   /** Empty when the price is below what any rail takes. */
   rails: string[];
+  /** Null when nothing can be paid from a balance now. */
+  balance?: { connect_url: string; gift_msat: number; now: number } | null;
   checkout_url: string;
 }
 
@@ -56,7 +59,24 @@ export interface Invoice {
   checkout_url: string;
 }
 
-/** What one browser keeps about one item on one server. */
+/** What POST /v1/unlocks answers. */
+export interface Bought {
+  grant: string;
+  receipt: string;
+  outcome: 'booked' | 'replayed' | 'owned';
+  charged_msat: number;
+  balance_msat: number;
+  gift_msat: number;
+  undo_until: number | null;
+}
+
+/** What was paid from the balance, and what it holds since. */
+export interface Spent {
+  charged_msat: number;
+  left_msat: number;
+}
+
+/** What one browser keeps about one item on one server, or about a site's allowance. */
 export interface Entry {
   /** The secret that collects the grant; made before the invoice. */
   verifier?: string;
@@ -67,6 +87,17 @@ export interface Entry {
   kind?: 'article' | 'file';
   /** Earlier codes, newest first: money that reaches them late is still the reader's. */
   older?: { invoice: string; verifier: string }[];
+  /** The Idempotency-Key that the item is bought from the balance with. */
+  unlock?: string;
+  spent?: Spent;
+  /** Until when that can be undone, in milliseconds of this browser's clock; 0 for no more. */
+  undo?: number;
+  /** The reader took a purchase back: no opening without a click. */
+  undone?: boolean;
+  /** Of a site: the secret that collects an allowance, the allowance, and its automatic part. */
+  ask?: string;
+  token?: string;
+  auto?: number;
 }
 
 /** Everything that the wall shows. */
@@ -87,6 +118,13 @@ export interface Model {
   notice?: string;
   restoring?: boolean;
   restoreError?: string;
+  /** The site may spend from the balance. */
+  allowed?: boolean;
+  /** What the first button is for, when it is not reading. */
+  label?: string | undefined;
+  spent?: Spent | undefined;
+  undo?: number | undefined;
+  undoing?: boolean;
   /** "<invoice id>.<verifier>" */
   receiptCode?: string;
   /** The paid article; a file has none. */
@@ -154,6 +192,8 @@ export type Follow = (
 
 /** What the reader can do. */
 export interface Actions {
+  read(): void;
+  undo(): void;
   pay(): void;
   newCode(): void;
   redeem(): void;
@@ -164,6 +204,8 @@ export interface Actions {
   copy(value: string, shown: Node, button: Element): void;
   /** The address of the checkout page that works without scripts. */
   hosted(): string;
+  /** The address of the reader's wallet. */
+  wallet(): string;
 }
 
 /** A child, or attributes and listeners, of a node. */

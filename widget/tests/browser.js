@@ -50,7 +50,46 @@ class FakeStorageEvent extends Event {
   }
 }
 
+/** The page's address and what it opened. */
+export const page = {
+  hash: '',
+  origin: 'https://blog.example',
+  pathname: '/a',
+  search: '?x=1',
+  get href() {
+    return `${this.origin}${this.pathname}${this.search}${this.hash}`;
+  },
+  assign(url) {
+    this.went.push(`${url}`);
+  },
+  went: [],
+  /** Windows that were opened, newest last; with `blocked` there are none. */
+  windows: [],
+  blocked: false,
+};
+
+const openWindow = (url) => {
+  if (page.blocked) return null;
+  const opened = { url, closed: false, focused: 0, focus: () => (opened.focused += 1) };
+  page.windows.push(opened);
+  return opened;
+};
+
+/** Tell the page's listeners. */
+export const dispatch = target.dispatchEvent.bind(target);
+
+/** Another tab has written something. */
+export const otherTabWrote = (key) => dispatch(new FakeStorageEvent('storage', { key }));
+
 Object.assign(globalThis, {
+  location: page,
+  open: openWindow,
+  history: {
+    state: null,
+    replaceState: (_, __, url) => {
+      page.hash = new URL(url, page.origin).hash;
+    },
+  },
   localStorage: storage,
   document: visibility,
   EventSource: FakeEventSource,
@@ -58,7 +97,7 @@ Object.assign(globalThis, {
   Node: class {},
   addEventListener: target.addEventListener.bind(target),
   removeEventListener: target.removeEventListener.bind(target),
-  dispatchEvent: target.dispatchEvent.bind(target),
+  dispatchEvent: dispatch,
 });
 
 /** Timers that move when a test says so. (Those of node:test lose some in Node 20.) */
@@ -123,7 +162,9 @@ export const anInvoice = (changes = {}) => ({
   ...changes,
 });
 
-/** Let everything that is already due happen. */
+/** Let everything that is already due happen; the browser's cryptography has its own threads. */
 export const settle = async () => {
+  for (let i = 0; i < 30; i += 1) await new Promise((done) => setImmediate(done));
+  await crypto.subtle.digest('SHA-256', new Uint8Array(1));
   for (let i = 0; i < 30; i += 1) await new Promise((done) => setImmediate(done));
 };

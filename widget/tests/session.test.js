@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto';
 import { beforeEach, mock, test } from 'node:test';
 
 import { anInvoice, clock, settle, storage, streams, visibility } from './browser.js';
-const { Session, challengeOf } = await import('../src/session.js');
+const { Session } = await import('../src/session.js');
+const { challengeOf } = await import('../src/secret.js');
+const { restore } = await import('../src/restore.js');
+await Promise.all(['live', 'payment', 'invoices'].map((name) => import(`../src/${name}.js`)));
 
 const SERVER = 'https://pay.example';
 const NAME = `bitcache:${SERVER}:it_1`;
@@ -234,12 +237,12 @@ test('a receipt code opens the item here; a wrong one changes nothing', async ()
   await visit();
   answers['GET invoices/in_9'] = anInvoice({ id: 'in_9', state: 'paid' });
   answers['POST invoices/in_9/claim'] = 'verifier_mismatch';
-  await session.restore('in_9.wrong');
+  await restore(session, 'in_9.wrong');
   assert.equal(session.model.restoreError, 'restore_bad');
   assert.equal(saved().verifier, 'mine');
 
   answers['POST invoices/in_9/claim'] = ({ verifier }) => (verifier === 'right' ? CLAIM : 'verifier_mismatch');
-  await session.restore(' in_9.\n right ');
+  await restore(session, ' in_9.\n right ');
   assert.equal(session.model.phase, 'unlocked');
   assert.deepEqual([saved().invoice, saved().verifier], ['in_9', 'right']);
   assert.equal(saved().older[0].verifier, 'mine');
@@ -248,9 +251,9 @@ test('a receipt code opens the item here; a wrong one changes nothing', async ()
 test("a receipt code of another item is told from a wrong one", async () => {
   await visit();
   answers['GET invoices/in_9'] = anInvoice({ id: 'in_9', item: 'it_2', state: 'paid' });
-  await session.restore('in_9.right');
+  await restore(session, 'in_9.right');
   assert.equal(session.model.restoreError, 'restore_other');
-  await session.restore('nonsense');
+  await restore(session, 'nonsense');
   assert.equal(session.model.restoreError, 'e_offline');
 });
 
