@@ -15,7 +15,7 @@ from demo.background import BackgroundServer
 from demo.ports import PortTaken, pick_ports
 from demo.regtest.node import RegtestNode, RegtestNodeError
 from demo.run import BLOCK_EVERY_S, END_SIGNALS, PORTS, interrupt
-from demo.shop import USD_PER_BTC, merchant_descriptor
+from demo.shop import USD_PER_BTC, watch_only_descriptor
 from demo.wallet import create_wallet
 
 
@@ -34,7 +34,7 @@ def run() -> None:
 
   The node         {node.rpc_url}
   A phone wallet   http://127.0.0.1:{port}
-  A descriptor     {merchant_descriptor()}
+  A descriptor     {watch_only_descriptor()}
 
 A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""",
             flush=True,

@@ -1,20 +1,16 @@
-"""Plays the reader of the demo in a real browser: pays an article and a file, and looks.
-
-The browser's pages are driven as a person would: the QR code is read from its
-own pixels on the screen, and the wallet page pays what that picture says.
-"""
+"""Plays everybody in the demo, in real browsers and at the command line, and looks."""
 
 import shutil
-import time
-from decimal import Decimal
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, FilePayload, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
-from bitcache_server.domain.money import SAT_PER_BTC
-from demo.shop import ARTICLE, FILE_NAME, PRICE_USD, USD_PER_BTC, Addresses
+from demo.check_balance import Devices, check_balance
+from demo.check_books import check_books
+from demo.check_invoices import Reader, check_invoices
+from demo.checking import PICTURES, CheckFailed, Steps, Watcher
+from demo.regtest.node import RegtestNode
+from demo.shop import Addresses, CommandFailed, Shop
 
 #: No sandbox, because the check also runs as root; no call to anybody by the browser itself.
 CHROMIUM_FLAGS = [
@@ -26,197 +22,40 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-STEP_TIMEOUT_MS = 30_000
-PRICE_SAT = int(Decimal(PRICE_USD) / USD_PER_BTC * SAT_PER_BTC)
-PICTURES = Path("test-results")
-#: What the check leaves there of the wall; docs/images/wall.png is such a picture.
-WALL_PICTURE = PICTURES / "wall.png"
-#: A sentence of the paid part; before the payment it must be nowhere in the page.
-PAID_WORDS = "Five cents is exactly the price of no reason."
 
 
-class CheckFailed(Exception):
-    """Something is not as a reader should find it."""
-
-
-class Reader:
-    """A reader with two open tabs, the magazine and their wallet."""
-
-    def __init__(self, browser: Browser, addresses: Addresses) -> None:
-        context = browser.new_context(
-            accept_downloads=True, viewport={"width": 1100, "height": 900}
-        )
-        context.set_default_timeout(STEP_TIMEOUT_MS)
-        self.site_url = addresses.site
-        self.hosts = {urlsplit(url).netloc for url in vars(addresses).values()}
-        self.problems: list[str] = []
-        self.page = context.new_page()
-        self.wallet = context.new_page()
-        # Another browser, which has bought nothing yet and runs no script.
-        plain = browser.new_context(
-            java_script_enabled=False, viewport={"width": 1100, "height": 900}
-        )
-        plain.set_default_timeout(STEP_TIMEOUT_MS)
-        self.plain_page = plain.new_page()
-        self.wallet.goto(addresses.wallet)
-        for page in (self.page, self.wallet, self.plain_page):
-            page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
-            page.on("request", lambda request: self._note_host(request.url))
-
-    def _note_host(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc not in self.hosts:
-            self.problems.append(f"the page called another host: {parts.netloc}")
-
-    def open_from_front_page(self, title: str) -> None:
-        """Find a piece on the front page; nothing paid may be in what the site sends."""
-        # A page in the background is drawn seldom, and clicks wait for a drawing.
-        self.page.bring_to_front()
-        self.page.goto(self.site_url)
-        self.page.get_by_role("link", name=title).click()
-        self.page.wait_for_load_state()
-        if PAID_WORDS in self.page.content():
-            raise CheckFailed("the paid words are in the page before the payment")
-        expect(_wall(self.page, "offer")).to_be_visible()
-        # A reload would lose this.
-        self.page.evaluate("window.sameDocument = true")
-
-    def ask_for_code(self) -> bytes:
-        """Press the button; return a picture of the QR code as the screen shows it."""
-        self.page.get_by_role("button", name="Pay with bitcoin").click()
-        code = _wall(self.page, "waiting").locator("img")
-        expect(code).to_be_visible()
-        code.evaluate("image => image.decode()")
-        return code.screenshot()
-
-    def pay(self, picture: bytes) -> str:
-        """Give the picture to the wallet and press Pay; return the amount that it showed."""
-        self.wallet.bring_to_front()
-        screenshot = FilePayload(name="screenshot.png", mimeType="image/png", buffer=picture)
-        self.wallet.locator("#picture").set_input_files(screenshot)
-        amount = self.wallet.locator("#amount")
-        expect(amount).to_be_visible()
-        shown = amount.input_value()
-        self.wallet.get_by_role("button", name="Pay", exact=True).click()
-        expect(self.wallet.get_by_role("heading", name="Sent")).to_be_visible()
-        self.wallet.get_by_role("button", name="Done").click()
-        self.page.bring_to_front()
-        return shown
-
-    def expect_same_document(self) -> None:
-        """Fail when the page was loaded again since it was opened."""
-        if not self.page.evaluate("window.sameDocument === true"):
-            raise CheckFailed("the page was loaded again")
-
-
-def _wall(page: Page, view: str) -> Locator:
-    return page.locator(f'bitcache-paywall [data-view="{view}"]')
-
-
-class Steps:
-    """Prints one line for each step with the seconds that it took."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def done(self, what: str) -> None:
-        """End a step and begin the next."""
-        now = time.monotonic()
-        print(f"  ok {now - self._began:6.2f} s  {what}", flush=True)
-        self._began = now
-
-
-def check(addresses: Addresses, file_bytes: bytes) -> str:
-    """Play the reader; return what is wrong, or nothing."""
+def check(addresses: Addresses, shop: Shop, node: RegtestNode) -> str:
+    """Play the readers, the merchant and the operator; return what is wrong, or nothing."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         return "Chromium is not installed. On Debian: apt-get install chromium"
+    PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         try:
-            reader = Reader(browser, addresses)
-            return _play(reader, file_bytes)
+            return _play(browser, addresses, shop, node)
         finally:
             browser.close()
 
 
-def _play(reader: Reader, file_bytes: bytes) -> str:
+def _play(browser: Browser, addresses: Addresses, shop: Shop, node: RegtestNode) -> str:
+    file_bytes = shop.file.read_bytes()
+    watcher = Watcher(addresses)
+    steps = Steps()
     try:
-        steps = Steps()
-        _buy_article(reader, steps)
-        _buy_file(reader, steps, file_bytes)
-        _buy_without_scripts(reader, steps)
-        if reader.problems:
-            raise CheckFailed("; ".join(reader.problems))
-    except (CheckFailed, AssertionError, BrowserError) as error:
-        PICTURES.mkdir(exist_ok=True)
-        picture = PICTURES / "demo-check.png"
-        reader.page.screenshot(path=picture, full_page=True)
-        reader.plain_page.screenshot(path=PICTURES / "demo-check-no-script.png", full_page=True)
-        return f"{error}\nThe pages at that moment: {PICTURES}/demo-check*.png"
+        check_invoices(Reader(browser, addresses, watcher), file_bytes, steps)
+        check_balance(Devices(browser, addresses, watcher), file_bytes, steps)
+        check_books(shop, node, steps)
+        if watcher.problems:
+            raise CheckFailed("; ".join(watcher.problems))
+    except (CheckFailed, CommandFailed, AssertionError, BrowserError) as error:
+        return f"{error}\nThe pages at that moment: {_pictures_of(browser)}"
     return ""
 
 
-def _buy_article(reader: Reader, steps: Steps) -> None:
-    reader.open_from_front_page("The Five-Cent Ferry")
-    steps.done("the article opens with its teaser, and the paid part is not in the page")
-    picture = reader.ask_for_code()
-    steps.done("the button brings a QR code")
-    PICTURES.mkdir(exist_ok=True)
-    _wall(reader.page, "waiting").locator("[data-part=status], p").last.scroll_into_view_if_needed()
-    reader.page.screenshot(path=WALL_PICTURE)
-    _expect_price(reader.pay(picture))
-    steps.done(f"the wallet reads the code from its pixels and pays {PRICE_SAT:,} sat")
-    expect(reader.page.get_by_text(PAID_WORDS).first).to_be_visible()
-    reader.expect_same_document()
-    steps.done("the article opens by itself, without a reload")
-    _expect_whole_article(reader.page)
-    reader.page.reload()
-    expect(reader.page.get_by_text(PAID_WORDS).first).to_be_visible()
-    steps.done("it is still open after a reload")
-
-
-def _buy_file(reader: Reader, steps: Steps, file_bytes: bytes) -> None:
-    reader.open_from_front_page("The Bell on Gannet Rock")
-    picture = reader.ask_for_code()
-    steps.done("the file's page brings a QR code of its own")
-    _expect_price(reader.pay(picture))
-    expect(_wall(reader.page, "download")).to_be_visible()
-    reader.expect_same_document()
-    steps.done("it is paid, and the download is offered without a reload")
-    with reader.page.expect_download() as waiting:
-        reader.page.get_by_role("button", name="Download").click()
-    download = waiting.value
-    if download.suggested_filename != FILE_NAME:
-        raise CheckFailed(f"the file came as {download.suggested_filename!r}")
-    if download.path().read_bytes() != file_bytes:
-        raise CheckFailed("the downloaded bytes are not the file's bytes")
-    steps.done(f"{FILE_NAME} arrives, {len(file_bytes):,} bytes, each the same")
-
-
-def _buy_without_scripts(reader: Reader, steps: Steps) -> None:
-    page = reader.plain_page
-    page.bring_to_front()
-    page.goto(f"{reader.site_url}/ferry.html")
-    page.get_by_role("link", name="Read the rest for five cents").click()
-    page.get_by_role("button", name="Pay with bitcoin").click()
-    code = page.get_by_role("img", name="QR code")
-    expect(code).to_be_visible()
-    picture = code.screenshot()
-    _expect_price(reader.pay(picture))
-    page.bring_to_front()
-    # The page loads itself again every few seconds.
-    expect(page.get_by_text(PAID_WORDS).first).to_be_visible(timeout=STEP_TIMEOUT_MS)
-    steps.done("without JavaScript, the server's own pages sell the article as well")
-
-
-def _expect_price(shown: str) -> None:
-    if shown != str(PRICE_SAT):
-        raise CheckFailed(f"the code asks for {shown} sat instead of {PRICE_SAT}")
-
-
-def _expect_whole_article(page: Page) -> None:
-    paragraphs = ARTICLE.read_text("utf-8").count("<p>")
-    arrived = page.locator("bitcache-paywall .bitcache-content p").count()
-    if arrived != paragraphs:
-        raise CheckFailed(f"{arrived} of {paragraphs} paragraphs arrived")
+def _pictures_of(browser: Browser) -> str:
+    """Take a picture of every page; return where they are."""
+    pages = [page for context in browser.contexts for page in context.pages]
+    for number, page in enumerate(pages):
+        page.screenshot(path=PICTURES / f"demo-check-{number}.png", full_page=True)
+    return f"{PICTURES}/demo-check-*.png"

@@ -24,9 +24,10 @@ from demo.check import check
 from demo.children import Child, ChildDied
 from demo.ports import FIRST_PORT, PortTaken, pick_ports
 from demo.regtest.node import RegtestNode, RegtestNodeError
-from demo.shop import USD_PER_BTC, Addresses, CommandFailed, Shop, bitcache_command
+from demo.shop import GIFT_SAT, USD_PER_BTC, Addresses, CommandFailed, Shop, bitcache_command
 from demo.shop import server_environment as environment
 from demo.site_server import create_site
+from demo.till import fill_till
 from demo.wallet import create_wallet
 
 BLOCK_EVERY_S = 20
@@ -69,14 +70,15 @@ class Watch(threading.Thread):
 
 
 @contextlib.contextmanager
-def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop]]:
+def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop, RegtestNode]]:
     """Start everything in order, and end it in the opposite order."""
     addresses = Addresses.of_ports(ports)
     with contextlib.ExitStack() as stack:
         try:
             node = stack.enter_context(RegtestNode(folder / "node"))
             node.fund_wallet()
-            step("a private Bitcoin chain")
+            fill_till(node)
+            step("a private Bitcoin chain, and a wallet that payouts leave from")
             env = environment(folder, ports, node.rpc_url)
             shop = Shop(folder, env, addresses.site)
             shop.make_database()
@@ -96,7 +98,7 @@ def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop]]
             watch = Watch(node, children)
             watch.start()
             stack.callback(watch.stop)
-            yield watch, shop
+            yield watch, shop, node
         finally:
             # Everything ends now; another Ctrl-C must not leave a part behind.
             for number in END_SIGNALS:
@@ -139,9 +141,13 @@ Bitcache is running with a private chain. No real money moves.
   The server       {addresses.server}
 
 1. Open the magazine and pick a story or the bell.
-2. Press "Pay with bitcoin". A QR code appears.
-3. Give the wallet a screenshot of the code, or paste the code from
-   "Open in wallet", and press Pay. The story opens by itself.
+2. Press "Read with one click". A small window offers {GIFT_SAT:,} sats as a gift
+   and asks once what the magazine may take. The story opens by itself; the
+   next one takes one click and no window. Your balance is at
+   {addresses.server}/wallet
+3. Or press "Pay with bitcoin". A QR code appears. Give the wallet a
+   screenshot of the code, or paste the code from "Open in wallet", and
+   press Pay. A balance is topped up in the same way.
 
 One bitcoin costs {USD_PER_BTC:,} dollars here, so that five cents are 5,000 sat. At a real
 rate five cents are a fraction of that: too little to pay on-chain, where the
@@ -158,11 +164,11 @@ def run(first_port: int | None, checking: bool) -> int:
     print("Starting:", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="bitcache-demo-") as folder,
-        whole_system(Path(folder), ports) as (watch, shop),
+        whole_system(Path(folder), ports) as (watch, shop, node),
     ):
         if checking:
             print("Reading:", flush=True)
-            problem = check(addresses, shop.file.read_bytes())
+            problem = check(addresses, shop, node)
         else:
             announce(addresses, ports)
             wait_for_the_end(watch)

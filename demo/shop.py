@@ -10,17 +10,22 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embit import bip32
 from embit.networks import NETWORKS
 
+from bitcache_server.rails.onchain.descriptors import derive
 from demo.bell import write_bell
 from demo.ports import HOST
+from demo.till import FLOAT_SAT, PAYING_WALLET
 
 PAID = Path(__file__).with_name("paid")
 ARTICLE = PAID / "ferry.html"
 FILE_NAME = "gannet-rock-bell.wav"
 PRICE_USD = "0.05"
+#: Enough for two pieces at five cents each, with a little left.
+GIFT_SAT = 12_000
 #: A round rate, so that five cents are 5,000 sat.
 USD_PER_BTC = 1_000
 
@@ -40,8 +45,18 @@ class Addresses:
 
     @classmethod
     def of_ports(cls, ports: list[int]) -> "Addresses":
-        """Return the addresses for four ports on loopback."""
-        return cls(*(f"http://{HOST}:{port}" for port in ports))
+        """Return the addresses for four ports on loopback.
+
+        To a browser ``localhost`` and ``127.0.0.1`` are different sites, as a payment
+        server and a magazine are; and passkeys want a name, not a number.
+        """
+        server, events, site, wallet = ports
+        return cls(
+            server=f"http://localhost:{server}",
+            events=f"http://localhost:{events}",
+            site=f"http://{HOST}:{site}",
+            wallet=f"http://{HOST}:{wallet}",
+        )
 
 
 def server_environment(folder: Path, ports: list[int], node_url: str) -> dict[str, str]:
@@ -60,6 +75,11 @@ def server_environment(folder: Path, ports: list[int], node_url: str) -> dict[st
         "BITCACHE_NETWORK": "regtest",
         "BITCACHE_NODE_URL": node_url,
         "BITCACHE_FIXED_RATES": json.dumps({"USD": str(USD_PER_BTC)}),
+        "BITCACHE_ONCHAIN_DESCRIPTOR": watch_only_descriptor(),
+        "BITCACHE_PAYOUT_WALLET": PAYING_WALLET,
+        "BITCACHE_GIFT_SAT": str(GIFT_SAT),
+        "BITCACHE_GIFT_BUDGET_SAT_PER_DAY": str(100 * GIFT_SAT),
+        "BITCACHE_GIFTS_PER_ADDRESS": "100",
     }
 
 
@@ -68,7 +88,7 @@ def bitcache_command() -> str:
     return str(Path(sys.executable).with_name("bitcache"))
 
 
-def merchant_descriptor() -> str:
+def watch_only_descriptor() -> str:
     """Return a watch-only descriptor of a fresh wallet (BIP 84), whose key is thrown away."""
     root = bip32.HDKey.from_seed(secrets.token_bytes(32), version=NETWORKS["regtest"]["xprv"])
     account = root.derive("m/84h/1h/0h").to_public()
@@ -77,7 +97,7 @@ def merchant_descriptor() -> str:
 
 
 class Shop:
-    """The merchant's side of the demo, in a folder of its own."""
+    """The operator's and the merchant's side of the demo, in a folder of its own."""
 
     def __init__(self, folder: Path, env: dict[str, str], site_url: str) -> None:
         self._folder = folder
@@ -85,20 +105,22 @@ class Shop:
         self._site_url = site_url
         self.file = folder / "data" / "files" / FILE_NAME
         self.items: dict[str, str] = {}
+        self.merchant_id = ""
 
     def make_database(self) -> None:
         """Create the tables."""
-        self._bitcache("db", "upgrade")
+        self.run("db", "upgrade")
 
     def open(self) -> None:
-        """Add the merchant, the site and the items."""
+        """Book the float of the paying wallet; add the merchant, the site and the items."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_bell(self.file)
-        merchant = self._bitcache(
-            "merchant", "add", "--name", "Slack Water", "--descriptor", merchant_descriptor()
-        )
-        site = self._bitcache(
-            "site", "add", "--merchant", merchant["id"], "--name", "Slack Water",
+        self.run("ledger", "deposit", "onchain", str(FLOAT_SAT))
+        self.merchant_id = self.run("merchant", "add", "--name", "Slack Water")["id"]
+        address, _ = derive(watch_only_descriptor(), 0, "regtest")
+        self.run("merchant", "terms", self.merchant_id, "--payout-address", address)
+        site = self.run(
+            "site", "add", "--merchant", self.merchant_id, "--name", "Slack Water",
             "--origin", self._site_url,
         )  # fmt: skip
         self.items = {
@@ -107,12 +129,14 @@ class Shop:
         }
 
     def _item(self, site: str, title: str, kind: str, value: str) -> str:
-        price = ("--price", PRICE_USD, "--currency", "USD")
-        return self._bitcache("item", "add", "--site", site, "--title", title, *price, kind, value)[
-            "id"
-        ]
+        page = f"{self._site_url}/{'bell' if kind == '--file' else 'ferry'}.html"
+        price = ("--price", PRICE_USD, "--currency", "USD", "--url", page)
+        return str(
+            self.run("item", "add", "--site", site, "--title", title, *price, kind, value)["id"]
+        )
 
-    def _bitcache(self, *arguments: str) -> dict[str, str]:
+    def run(self, *arguments: str) -> dict[str, Any]:
+        """Run a ``bitcache`` command; return what it says, or raise CommandFailed."""
         done = subprocess.run(  # noqa: S603 - our own command with our own arguments
             [bitcache_command(), *arguments, "--json"],
             cwd=self._folder,
@@ -124,5 +148,5 @@ class Shop:
         if done.returncode != 0:
             words = " ".join(arguments[:2])
             raise CommandFailed(f"`bitcache {words}` failed:\n{done.stdout}{done.stderr}")
-        answer: dict[str, str] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
         return answer

@@ -1,0 +1,69 @@
+"""What the parts of the demo's check share."""
+
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Locator, Page
+
+from demo.shop import FILE_NAME, Addresses
+
+STEP_TIMEOUT_MS = 30_000
+PICTURES = Path("test-results")
+#: A sentence of the paid part; before the payment it must be nowhere in the page.
+PAID_WORDS = "Five cents is exactly the price of no reason."
+
+
+class CheckFailed(Exception):
+    """Something is not as a reader should find it."""
+
+
+class Watcher:
+    """Notes what no page of the demo may do: fail in a script, or call another host."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.problems: list[str] = []
+        self._hosts = {urlsplit(url).netloc for url in vars(addresses).values()}
+
+    def watch(self, context: BrowserContext) -> None:
+        """Look at all pages that the browser opens from now on."""
+        context.set_default_timeout(STEP_TIMEOUT_MS)
+        context.on("page", self._watch_page)
+
+    def _watch_page(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
+        page.on("request", lambda request: self._note_host(request.url))
+
+    def _note_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc not in self._hosts:
+            self.problems.append(f"the page called another host: {parts.netloc}")
+
+
+class Steps:
+    """Prints one line for each step with the seconds that it took."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def done(self, what: str) -> None:
+        """End a step and begin the next."""
+        now = time.monotonic()
+        print(f"  ok {now - self._began:6.2f} s  {what}", flush=True)
+        self._began = now
+
+
+def wall(page: Page, view: str) -> Locator:
+    """Return the wall of a page while it shows this view."""
+    return page.locator(f'bitcache-paywall [data-view="{view}"]')
+
+
+def expect_download(page: Page, file_bytes: bytes) -> None:
+    """Press the button; fail unless the file arrives with its name and every byte."""
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    download = waiting.value
+    if download.suggested_filename != FILE_NAME:
+        raise CheckFailed(f"the file came as {download.suggested_filename!r}")
+    if download.path().read_bytes() != file_bytes:
+        raise CheckFailed("the downloaded bytes are not the file's bytes")
