@@ -232,7 +232,7 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
         ("site", f"{view.site.id} ({view.site.name})"),
         ("price", price_text(found) + _now(found, view)),
         ("access", f"{view.policy.hours} hours" if view.policy.hours else "for ever"),
-        ("paid by", ", ".join(view.rails) or f"nothing yet: {why_not}"),
+        ("paid by", ", ".join(view.rails) or f"balance only: {why_not}"),
         ("page", view.checkout_url),
     ]
     if found.url:

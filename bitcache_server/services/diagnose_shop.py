@@ -96,7 +96,7 @@ def _broken(deps: Deps, wallets: Sequence[tuple[str, str]]) -> Iterator[Finding]
 
 
 def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
-    """Look for items that cost less than can be paid at the present fees."""
+    """Look for items that cost less than an invoice can carry at the present fees."""
     statuses = {name: session.get(RailStatus, name) for name in deps.rails}
     rows = session.execute(
         select(Item.id, Item.title, Item.price_currency, Item.price_amount).order_by(Item.id)
@@ -114,12 +114,13 @@ def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
     if not low:
         yield fine("prices", f"None is below {format_sat(floor)}, where on-chain payments start.")
         return
-    yield problem(
+    yield warning(
         "prices",
         "below_floor",
         f"On-chain payments start at {format_sat(floor)} at the present fees; {len(low)} of "
-        f"{len(rows)} items cost less: {'; '.join(low[:_EXAMPLES])}",
-        "Raise the price: `bitcache item price ITEM --price …`, or lower onchain_floor_sat and "
+        f"{len(rows)} items cost less and are sold from readers' balances alone: "
+        f"{'; '.join(low[:_EXAMPLES])}",
+        "To offer an invoice as well, raise the price: `bitcache item price ITEM --price …`, or lower onchain_floor_sat and "
         "onchain_floor_fee_vb.",
     )
 

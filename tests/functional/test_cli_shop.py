@@ -303,7 +303,7 @@ def report(session: Session, at: int) -> None:
     session.commit()
 
 
-def test_an_item_that_nobody_can_buy_says_why(cli: Cli, session: Session) -> None:
+def test_an_item_that_no_invoice_can_sell_says_why(cli: Cli, session: Session) -> None:
     words = ["merchant", "add", "--name", "J", "--descriptor", f"wpkh({account_key()}/0/*)"]
     who = cli.ask(*words)["id"]
     words = ["site", "add", "--merchant", who, "--name", "B", "--origin", "https://a.example"]
@@ -315,7 +315,7 @@ def test_an_item_that_nobody_can_buy_says_why(cli: Cli, session: Session) -> Non
     assert cheap["why_not"] == low
     assert "start `bitcache jobs`" in dear["why_not"]
     assert fiat["why_not"] == "no exchange rate is known yet; start `bitcache jobs`"
-    assert f"nothing yet: {low}" in cli.run("item", "show", cheap["id"]).stdout
+    assert f"balance only: {low}" in cli.run("item", "show", cheap["id"]).stdout
     report(session, at=int(time.time()))
     assert cli.ask("item", "show", dear["id"])["why_not"] is None
     assert cli.ask("item", "show", cheap["id"])["why_not"] == low
