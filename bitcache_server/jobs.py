@@ -25,14 +25,21 @@ from bitcache_server.extensions import db
 from bitcache_server.models.session import storage_errors
 from bitcache_server.rails.base import Rail
 from bitcache_server.services.deps import Deps, deps_of
+from bitcache_server.services.gifts import forget_gift_addresses
 from bitcache_server.services.housekeeping import (
     checkpoint_balances,
     expire_invoices,
     forget_idempotency_keys,
 )
 from bitcache_server.services.leases import give_back, take_lease
+from bitcache_server.services.merchant_payouts import schedule_payouts
+from bitcache_server.services.one_time_codes import forget_one_time_codes
+from bitcache_server.services.payout_batches import run_payouts
 from bitcache_server.services.rail_health import record_health
+from bitcache_server.services.reconcile import reconcile_due
 from bitcache_server.services.refresh_rates import refresh_rates
+from bitcache_server.services.solvency import publish_due
+from bitcache_server.services.wallets import forget_signed_out_sessions
 from bitcache_server.services.watch_rail import check_unconfirmed, watch_rail
 
 log = logging.getLogger(__name__)
@@ -64,7 +71,12 @@ def all_jobs(deps: Deps) -> list[Job]:
         Job("rates", deps.settings.rate_refresh_s, refresh_rates),
         Job("expire", 1, expire_invoices),
         Job("checkpoint", 300, checkpoint_balances),
+        Job("payouts_due", 60, schedule_payouts),
         Job("idempotency", 3_600, forget_idempotency_keys),
+        Job("one_time_codes", 3_600, forget_one_time_codes),
+        Job("gift_addresses", 3_600, forget_gift_addresses),
+        Job("wallet_sessions", 86_400, forget_signed_out_sessions),
+        Job("solvency", 60, publish_due),
     ]
 
 
@@ -73,6 +85,8 @@ def _rail_jobs(rail: Rail) -> list[Job]:
         Job(f"health:{rail.name}", 10, lambda d, s: record_health(d, s, rail)),
         Job(f"watch:{rail.name}", 0.5, lambda d, s: watch_rail(d, s, rail)),
         Job(f"unconfirmed:{rail.name}", 30, lambda d, s: check_unconfirmed(d, s, rail)),
+        Job(f"reconcile:{rail.name}", 10, lambda d, s: reconcile_due(d, s, rail)),
+        Job(f"payouts:{rail.name}", 10, lambda d, s: run_payouts(d, s, rail)),
     ]
 
 

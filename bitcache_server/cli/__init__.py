@@ -12,7 +12,21 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from bitcache_server import __version__
-from bitcache_server.cli import db, doctor, init, invoice, item, jobs, ledger, merchant, serve, site
+from bitcache_server.cli import (
+    db,
+    doctor,
+    init,
+    invoice,
+    item,
+    jobs,
+    ledger,
+    merchant,
+    operator,
+    payout,
+    refund,
+    serve,
+    site,
+)
 from bitcache_server.cli.output import fail
 from bitcache_server.domain.errors import BitcacheError
 
@@ -104,6 +118,9 @@ for _command in (
     site.site,
     item.item,
     invoice.invoice,
+    payout.payout,
+    refund.refund,
+    operator.operator,
     serve.serve,
     jobs.jobs,
     ledger.ledger,

@@ -68,8 +68,12 @@ def read_query(model: type[M]) -> M:
 
 
 def idempotency_key() -> str | None:
-    """Return the Idempotency-Key header, or None."""
-    key = request.headers.get("Idempotency-Key")
+    """Return the Idempotency-Key header, or None; raise InvalidRequest."""
+    return check_idempotency_key(request.headers.get("Idempotency-Key"))
+
+
+def check_idempotency_key(key: str | None) -> str | None:
+    """Return the key when it can be one, or None where there is none; raise InvalidRequest."""
     if key is None:
         return None
     if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not key.isascii() or not key.isprintable():

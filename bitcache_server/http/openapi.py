@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from bitcache_server.domain.errors import (
+    AllowanceMissing,
     BadSecret,
     BitcacheError,
     GrantMissing,
     MissingSecret,
 )
 
-Security = Literal["none", "site", "grant"]
+Security = Literal["none", "site", "grant", "allowance"]
 ErrorClass = type[BitcacheError]
 Schema = dict[str, Any]
 
@@ -40,12 +41,18 @@ _SECURITY_SCHEMES: dict[str, Schema] = {
         "scheme": "bearer",
         "description": "A grant, as collected with an invoice's verifier.",
     },
+    "allowance": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "What the reader allowed the pages of one origin, by its token.",
+    },
 }
 #: What a caller without the right credential is told, whatever the endpoint.
 _SECURITY_ERRORS: dict[Security, tuple[ErrorClass, ...]] = {
     "none": (),
     "site": (MissingSecret, BadSecret),
     "grant": (GrantMissing,),
+    "allowance": (AllowanceMissing,),
 }
 _IDEMPOTENCY_KEY: Schema = {
     "name": "Idempotency-Key",

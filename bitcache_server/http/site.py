@@ -3,11 +3,22 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bitcache_server.http import cors, downloads, errors, headers, health, limits, pages, widget
+from bitcache_server.http import (
+    cors,
+    downloads,
+    errors,
+    headers,
+    health,
+    limits,
+    pages,
+    wallet,
+    widget,
+)
 from bitcache_server.http.api_v1 import ROUTES
 from bitcache_server.http.document import document_route
 from bitcache_server.http.grant_check import GrantCheck
 from bitcache_server.http.routing import add_routes
+from bitcache_server.http.unlocks import Unlocks
 from bitcache_server.services.deps import deps_of
 
 
@@ -23,7 +34,8 @@ def init_app(app: Flask) -> None:
     downloads.register(app)
     widget.register(app)
     pages.register(app)
-    served = GrantCheck(app, app.wsgi_app)
+    wallet.register(app)
+    served = GrantCheck(app, Unlocks(app, app.wsgi_app))
     hops = settings.trusted_proxies
     # Flask documents this as the way to add middleware.
     app.wsgi_app = ProxyFix(served, x_for=hops, x_proto=hops) if hops else served  # type: ignore[method-assign]

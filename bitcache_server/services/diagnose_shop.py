@@ -120,8 +120,8 @@ def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
         f"On-chain payments start at {format_sat(floor)} at the present fees; {len(low)} of "
         f"{len(rows)} items cost less and are sold from readers' balances alone: "
         f"{'; '.join(low[:_EXAMPLES])}",
-        "To offer an invoice as well, raise the price: `bitcache item price ITEM --price …`, or lower onchain_floor_sat and "
-        "onchain_floor_fee_vb.",
+        "To offer an invoice as well, raise the price: `bitcache item price ITEM --price …`, "
+        "or lower onchain_floor_sat and onchain_floor_fee_vb.",
     )
 
 

@@ -9,12 +9,15 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 
-from tests.bench import block_scan, grant_check, invoices, spend
+from tests.bench import block_scan, grant_check, invoices, lnbits, unlocks
 from tests.bench.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[float], Sequence[Row]]] = {
     "grants": grant_check.measure,
-    "spend": spend.measure,
+    "unlocks": unlocks.measure,
+    "merchant": unlocks.measure_one_merchant,
+    "history": unlocks.measure_history,
+    "lnbits": lnbits.measure,
     "scan": block_scan.measure,
     "invoices": invoices.measure,
 }

@@ -20,14 +20,16 @@ START_TIMEOUT_S = 30
 
 
 @contextmanager
-def served(target: str, environment: Mapping[str, str], workers: int = 1) -> Iterator[str]:
+def served(
+    target: str, environment: Mapping[str, str], workers: int = 1, threads: int = THREADS
+) -> Iterator[str]:
     """Serve an app factory and give its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "granian", target, "--factory", "--interface", "wsgi",
-        "--port", str(port), "--workers", str(workers), "--blocking-threads", str(THREADS),
+        "--port", str(port), "--workers", str(workers), "--blocking-threads", str(threads),
         "--backpressure", "64", "--no-access-log", "--log-level", "error",
     ]  # fmt: skip
     process = subprocess.Popen(command, env={**os.environ, **environment})

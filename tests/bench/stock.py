@@ -12,6 +12,7 @@ from bitcache_server.models import migrate
 from tests.support.world import START, World, make_settings, make_world
 
 UNLIMITED = "100000000/second"
+SECRET_KEY = "bench-" * 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def stocked(database_url: str) -> Iterator[Stock]:
             _keep_fresh(world)
             db.session.remove()
             db.engine.dispose()
-        yield Stock(_environment(folder, database_url), world.article_id, grant, challenge)
+        yield Stock(environment(folder, database_url), world.article_id, grant, challenge)
 
 
 def _keep_fresh(world: World) -> None:
@@ -53,10 +54,11 @@ def _keep_fresh(world: World) -> None:
     refresh_rates(world.deps, world.session)
 
 
-def _environment(folder: str, database_url: str) -> dict[str, str]:
+def environment(folder: str, database_url: str) -> dict[str, str]:
+    """Return the settings of a server under load, as environment variables."""
     values = {
         "ENVIRONMENT": "test",
-        "SECRET_KEY": "bench-" * 8,
+        "SECRET_KEY": SECRET_KEY,
         "DATA_DIR": folder,
         "DATABASE_URL": database_url,
         "PUBLIC_URL": "https://pay.example",
@@ -68,5 +70,6 @@ def _environment(folder: str, database_url: str) -> dict[str, str]:
         "LIMIT_INVOICES_PER_ADDRESS": UNLIMITED,
         "LIMIT_INVOICES_PER_SITE": UNLIMITED,
         "LIMIT_READS_PER_ADDRESS": UNLIMITED,
+        "LIMIT_UNLOCKS_PER_ADDRESS": UNLIMITED,
     }
     return {f"BITCACHE_{name}": value for name, value in values.items()}

@@ -15,7 +15,7 @@ METHODS = {"get", "post"}
 #: Errors of the command line and of the jobs. In a request they would be faults of the program.
 NEVER_ANSWERED = {
     errors.BitcacheError, errors.ConfigurationError, errors.ReceiptInvalid, errors.ListenerDied,
-    errors.AlreadyReversed, errors.UnknownTransfer, errors.CreditRestricted, errors.UnknownWallet,
+    errors.AlreadyReversed, errors.UnknownTransfer, errors.UnknownWallet,
 }  # fmt: skip
 
 
@@ -93,9 +93,14 @@ def test_credentials(document: dict[str, Any]) -> None:
     wanted = {op["operationId"]: [*map(list, op["security"])] for op in operations(document)}
     of_sites = {name for name, schemes in wanted.items() if schemes == [["site"]]}
     of_holders = {name for name, schemes in wanted.items() if schemes == [["grant"]]}
-    assert of_sites == {"create_item", "list_items", "list_invoices"}
+    of_pages = {name for name, schemes in wanted.items() if schemes == [["allowance"]]}
+    assert of_sites == {
+        "create_item", "list_items", "list_invoices", "create_refund", "read_balance",
+        "read_statement", "request_payout", "list_payouts",
+    }  # fmt: skip
+    assert of_pages == {"unlock_item", "undo_unlock"}
     assert of_holders == {"read_grant", "read_content", "create_file_link"}
-    assert all(wanted[name] == [] for name in set(wanted) - of_sites - of_holders)
+    assert all(wanted[name] == [] for name in set(wanted) - of_sites - of_pages - of_holders)
     for operation in operations(document):
         # What needs a credential says what happens without one.
         assert ("401" in operation["responses"]) == bool(operation["security"])

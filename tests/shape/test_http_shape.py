@@ -66,7 +66,8 @@ def test_bodies_are_json_that_is_checked(route: Route) -> None:
 
 def test_each_route_has_a_limit(databases: Databases, tmp_path: Path) -> None:
     """Also pages and downloads. Files of the widget lie in caches and cost next to nothing."""
-    once = {"limit_reads_per_address": "1/day", "limit_invoices_per_address": "1/day"}
+    names = ("reads", "invoices", "unlocks", "recoveries")
+    once = {f"limit_{name}_per_address": "1/day" for name in names}
     unlimited = set()
     with databases.fresh("sqlite") as url, open_world(url, tmp_path, **once) as world:
         for rule in world.app.url_map.iter_rules():

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,8 +65,9 @@ def _version(folder: Path) -> list[int]:
 class PostgresServer:
     """One server with its own data folder; start it with ``with`` or ``start()``."""
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, options: Mapping[str, str] | None = None) -> None:
         self.durable = durable
+        self._options = dict(options or {})
         self._binaries = find_binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="bc-pg-"))
         self._data = str(self._folder / "data")
@@ -97,7 +98,7 @@ class PostgresServer:
         try:
             if not Path(self._data).exists():
                 self._initialise()
-            options = _COMMON_OPTIONS | ({} if self.durable else _FAST_OPTIONS)
+            options = _COMMON_OPTIONS | ({} if self.durable else _FAST_OPTIONS) | self._options
             settings = [f"--{name}={value}" for name, value in options.items()]
             command = [str(self._binaries / "postgres"), "-D", self._data]
             with self._log.open("ab") as log:

@@ -2,18 +2,27 @@
 
 from bitcache_server.http.api_v1 import (
     claim_grant,
+    collect_allowance,
     create_file_link,
     create_invoice,
     create_item,
+    create_refund,
     list_invoices,
     list_items,
+    list_payouts,
+    read_balance,
     read_content,
     read_grant,
     read_invoice,
     read_item,
     read_qr,
+    read_solvency,
+    read_statement,
     redeem_credit,
     request_payment,
+    request_payout,
+    undo_unlock,
+    unlock_item,
 )
 
 ROUTES = (
@@ -31,4 +40,13 @@ ROUTES = (
     read_grant.ROUTE,
     read_content.ROUTE,
     create_file_link.ROUTE,
+    collect_allowance.ROUTE,
+    unlock_item.ROUTE,
+    undo_unlock.ROUTE,
+    create_refund.ROUTE,
+    read_balance.ROUTE,
+    read_statement.ROUTE,
+    read_solvency.ROUTE,
+    request_payout.ROUTE,
+    list_payouts.ROUTE,
 )

@@ -1,0 +1,114 @@
+"""POST /v1/unlocks in front of Flask: one click, answered with little more than the spend.
+
+This answers well-formed requests whose allowance is good (PEP 3333) and hands all others
+to the route behind it, which says the same. Two things make it quick: an offer is kept
+for a moment, and on PostgreSQL clicks that arrive together are sent together.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from pydantic import ValidationError
+
+from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.extensions import db
+from bitcache_server.http.api_v1.unlock_item import PATH, UnlockItem, unlock_json
+from bitcache_server.http.auth import MAX_TOKEN_CHARS
+from bitcache_server.http.body import check_idempotency_key
+from bitcache_server.http.context import block_of
+from bitcache_server.http.errors import problem, status_of, translate
+from bitcache_server.http.limits import UNLOCKS, hit_all
+from bitcache_server.services.deps import deps_of
+from bitcache_server.services.unlock_item import UnlockOrder, order_by_allowance
+from bitcache_server.services.unlock_quickly import QuickUnlocks
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+#: An item's id, a price and a flag; whatever is longer is for the route behind.
+MAX_BODY_BYTES = 2_000
+HEADERS = [
+    ("Vary", "Origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Access-Control-Expose-Headers", "Retry-After"),
+]
+OK_HEADERS = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), *HEADERS]
+
+
+class Unlocks:
+    """WSGI middleware; ``inner`` is the app with the same route."""
+
+    def __init__(self, app: Flask, inner: "WSGIApplication") -> None:
+        self._app = app
+        self._deps = deps_of(app)
+        self._inner = inner
+        with app.app_context():
+            engine = db.engine
+        self._unlocks = QuickUnlocks(self._deps, engine, app.app_context, lambda: db.session())
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a good order; let the app answer everything else."""
+        order = self._order(environ) if _is_plain(environ) else None
+        if order is None or self._is_limited(environ):
+            return self._inner(environ, start_response)
+        try:
+            body = unlock_json(self._unlocks.unlock(order)).encode()
+            status, headers = "200 OK", OK_HEADERS
+        except Exception as error:
+            body, status, headers = _problem(error)
+        origin = ("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"])
+        start_response(status, [*headers, origin, ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _order(self, environ: "WSGIEnvironment") -> UnlockOrder | None:
+        """Return the order, or None and leave the request as it came."""
+        data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(data)
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARS:
+            return None
+        try:
+            body = UnlockItem.model_validate_json(data)
+            return order_by_allowance(
+                self._deps,
+                token.strip(),
+                environ["HTTP_ORIGIN"],
+                item_id=body.item,
+                idempotency_key=check_idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY")),
+                max_amount_msat=body.max_amount_msat,
+                auto=body.auto,
+            )
+        except (BitcacheError, ValidationError):
+            return None
+
+    def _is_limited(self, environ: "WSGIEnvironment") -> bool:
+        limit = self._deps.settings.limit_unlocks_per_address
+        return hit_all(self._app, limit, UNLOCKS, block_of(environ.get("REMOTE_ADDR", ""))) > 0
+
+
+def _is_plain(environ: "WSGIEnvironment") -> bool:
+    length = environ.get("CONTENT_LENGTH") or ""
+    return (
+        environ["PATH_INFO"] == PATH
+        and environ["REQUEST_METHOD"] == "POST"
+        and "HTTP_ORIGIN" in environ
+        and environ.get("CONTENT_TYPE") == "application/json"
+        and length.isdecimal()
+        and int(length) <= MAX_BODY_BYTES
+    )
+
+
+def _problem(error: Exception) -> tuple[bytes, str, list[tuple[str, str]]]:
+    translated = translate(error)
+    if status_of(type(translated)) == 500:
+        log.exception("unexpected error at POST %s", PATH)
+    values, status, headers = problem(translated)
+    return json.dumps(values).encode(), f"{status} {translated.code}", [*headers.items(), *HEADERS]
