@@ -77,6 +77,7 @@ def server_environment(folder: Path, ports: list[int], node_url: str) -> dict[st
         "BITCACHE_FIXED_RATES": json.dumps({"USD": str(USD_PER_BTC)}),
         "BITCACHE_ONCHAIN_DESCRIPTOR": watch_only_descriptor(),
         "BITCACHE_PAYOUT_WALLET": PAYING_WALLET,
+        "BITCACHE_PAYOUT_CONFIRMATIONS": "1",
         "BITCACHE_GIFT_SAT": str(GIFT_SAT),
         "BITCACHE_GIFT_BUDGET_SAT_PER_DAY": str(100 * GIFT_SAT),
         "BITCACHE_GIFTS_PER_ADDRESS": "100",

@@ -17,7 +17,7 @@ from bitcache_server.services.payout_approvals import (
     cancel_payout,
     reject_payout,
 )
-from bitcache_server.services.payout_batches import run_payouts
+from bitcache_server.services.payout_batches import run_payouts, set_aside
 from bitcache_server.services.payout_views import (
     OperatorPayoutView,
     list_payouts,
@@ -117,6 +117,21 @@ def cancel(payout_id: str, reason: str) -> None:
     with work() as w:
         with write_transaction(w.session):
             cancel_payout(w.deps, w.session, payout_id, reason)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command("set-aside")
+@click.argument("payout_id", metavar="PAYOUT")
+@json_option
+def set_aside_(payout_id: str) -> None:
+    """Let others go first while the node refuses the transaction of this payout.
+
+    Its money stays reserved and the same transaction is sent again and again: a signed
+    transaction can never be called back, only its coins can be spent otherwise.
+    """
+    with work() as w:
+        set_aside(w.deps, w.session, payout_id)
+        w.session.rollback()
         _emit(w.session, get_payout(w.session, payout_id))
 
 

@@ -18,7 +18,7 @@ from bitcache_server.services.refund import refund_by_merchant
 def refund(holder: str, item_id: str) -> None:
     """Give a purchase back in full, your commission included, and end its grant.
 
-    HOLDER is an invoice, a wallet, or a reader as the merchant's statement names them.
+    HOLDER is an invoice, or a reader as the merchant's statement names them: ho_…
     What was paid by invoice becomes credit of the invoice: its payer may move it to a
     balance or buy again.
 

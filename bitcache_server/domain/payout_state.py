@@ -41,13 +41,16 @@ class BatchState(StrEnum):
 
     SIGNED = "signed"
     """Stored, perhaps sent: nobody has seen it yet."""
+    ASIDE = "aside"
+    """As ``signed``; an operator saw that the node refuses it, and lets others go first."""
     SENT = "sent"
     SETTLED = "settled"
     FAILED = "failed"
     """Its coins were spent otherwise, too deep to come back."""
 
 
-OPEN_BATCH_STATES = (BatchState.SIGNED, BatchState.SENT)
+OPEN_BATCH_STATES = (BatchState.SIGNED, BatchState.ASIDE, BatchState.SENT)
+UNSEEN_BATCH_STATES = (BatchState.SIGNED, BatchState.ASIDE)
 
 
 class BatchStep(StrEnum):

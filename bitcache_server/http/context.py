@@ -25,12 +25,18 @@ def client_block() -> str:
 
 
 def block_of(address: str) -> str:
-    """Return the address, or the /64 of an IPv6 one; what is no address stays as it is."""
+    """Return the address, or the /64 of an IPv6 one; what is no address stays as it is.
+
+    A listener on IPv6 sees IPv4 readers as ``::ffff:1.2.3.4`` (RFC 4291 section 2.5.5.2):
+    they count as what they are, not as one household.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
 

@@ -104,6 +104,7 @@ _BY_STATUS: dict[int | None, type[errors.BitcacheError]] = {
 }
 #: What an answer with status 405 or 416 must say (RFC 9110 §15.5.6, §15.5.17).
 _KEPT_HEADERS = ("Allow", "Content-Range")
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 #: How long a client should wait before it tries a passing fault again.
 RETRY_AFTER_S = 2
 
@@ -191,6 +192,14 @@ def register(app: Flask) -> None:
         # No id or name has one, and PostgreSQL takes none in a query.
         if "\x00" in request.path:
             raise errors.NotFound()
+        if b"%00" in request.query_string or _form_has_null_byte():
+            raise errors.InvalidRequest("A null byte is no part of any text here.")
+
+
+def _form_has_null_byte() -> bool:
+    if request.mimetype not in _FORMS:
+        return False
+    return any("\x00" in name + value for name, value in request.form.items(multi=True))
 
 
 def log_unexpected(translated: errors.BitcacheError) -> None:

@@ -19,3 +19,12 @@ def same_origin() -> None:
         ours = request.headers.get("Origin") in (None, deps().settings.public_url)
     if not ours:
         raise OriginNotAllowed("This form works only on our own page.")
+
+
+def from_elsewhere() -> bool:
+    """Say whether another site led the reader here, as links of shops do.
+
+    Such a page shows no button that pays: the other site may have put it under a click
+    that was meant for itself. One click on the page itself, and its answer has the button.
+    """
+    return request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")

@@ -1,8 +1,9 @@
 """GET /v1/grant in front of Flask: the check that sites make for every page view.
 
-A grant is checked offline, so the check itself takes a fraction of what Flask needs to
-receive a request. This answers the good case (PEP 3333) and hands everything else, an
-error, a page of another origin or a key that is not cached, to the route behind it.
+An invoice's grant is checked offline, so the check itself takes a fraction of what Flask
+needs to receive a request. This answers the good case (PEP 3333) and hands everything else,
+an error, a page of another origin, a key that is not cached or a wallet's grant that has to
+be looked up, to the route behind it.
 """
 
 import json
@@ -14,6 +15,7 @@ from flask import Flask
 from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.http.context import block_of
 from bitcache_server.http.limits import READS, hit_all
+from bitcache_server.services.deliver import may_be_alive
 from bitcache_server.services.deps import deps_of
 from bitcache_server.services.site_keys import cached_signer
 from bitcache_server.tokens.grants import claimed_site
@@ -61,7 +63,9 @@ class GrantCheck:
             return None
         limit = self._deps.settings.limit_reads_per_address
         who = block_of(environ.get("REMOTE_ADDR", ""))
-        if claims is None or hit_all(self._app, limit, READS, who):
+        if claims is None or not may_be_alive(self._deps, claims, now):
+            return None
+        if hit_all(self._app, limit, READS, who):
             return None
         return json.dumps(vars(claims)).encode()
 

@@ -24,6 +24,8 @@ MEMORY = "memory://"
 READS = "reads"
 INVOICES = "invoices"
 SITE_INVOICES = "site_invoices"
+UNLOCKS = "unlocks"
+RECOVERIES = "recoveries"
 
 
 class Counter(Protocol):
@@ -87,6 +89,8 @@ def check_limit(name: str, who: str | None = None) -> None:
         READS: settings.limit_reads_per_address,
         INVOICES: settings.limit_invoices_per_address,
         SITE_INVOICES: settings.limit_invoices_per_site,
+        UNLOCKS: settings.limit_unlocks_per_address,
+        RECOVERIES: settings.limit_recoveries_per_address,
     }
     wait_s = hit_all(current_app, limits[name], name, who or client_block())
     if wait_s:

@@ -19,6 +19,7 @@ from bitcache_server.domain.errors import (
     CreditNotMovable,
     GrantExpired,
     InsufficientBalance,
+    InvalidRequest,
     InvoiceNotPaid,
     NoCredit,
     PriceChanged,
@@ -32,7 +33,7 @@ from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
 from bitcache_server.http.errors import log_unexpected, problem, status_of, translate
-from bitcache_server.http.forms import same_origin
+from bitcache_server.http.forms import from_elsewhere, same_origin
 from bitcache_server.http.headers import page_policy
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
 from bitcache_server.http.wallet.back import with_next
@@ -63,6 +64,7 @@ COOKIE_AGE_S = 400 * 86_400
 _INVOICE_ID = re.compile(r"in_[A-Za-z0-9_-]{1,64}")
 #: An invoice's id and a verifier as RFC 7636 allows it.
 _RECEIPT_CODE = re.compile(rf"({_INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
+_PRICE_MSAT = re.compile(r"[0-9]{1,18}", re.ASCII)
 BAD_CODE = "This receipt code is not valid. Check that it was copied as a whole."
 OTHER_CODE = "This receipt code is for something else, not for this page."
 #: Why a balance does not pay; the page of the item says it.
@@ -131,14 +133,21 @@ def buy_from_balance(item_id: str) -> ResponseReturnValue:
     item, known = get_item(session(), item_id), holder()
     if known is None:
         return redirect(with_next(SIGN_IN, f"/pay/{item.id}"), 303)
-    price_msat = request.form.get("price_msat", type=int)
     key = request.form.get("key") or None
-    order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=price_msat)
+    order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=_price_seen_msat())
     try:
         unlock_item(deps(), session(), order)
     except REFUSALS as error:
         return _show_item(item, balance_error=error.detail), status_of(type(error))
     return redirect(f"/pay/{item.id}/read", 303)
+
+
+def _price_seen_msat() -> int:
+    text = request.form.get("price_msat", "")
+    if not _PRICE_MSAT.fullmatch(text):
+        # Never "any price": nothing is paid that the reader was not shown.
+        raise InvalidRequest("The form came without the price. Open the item's page again.")
+    return int(text)
 
 
 @pages.get("/<item_id>/read")
@@ -246,6 +255,7 @@ def _show_item(item: Item, restore_error: str = "", balance_error: str = "") -> 
         action_url=f"/pay/{item.id}",
         balance=_balance(item, view.price.amount_msat),
         balance_error=balance_error,
+        from_elsewhere=from_elsewhere(),
         gift_msat=gift_on_offer_msat(deps(), session()),
         invoice=invoice_view(deps(), session(), known).model_dump() if known else None,
         bought=known is not None and _is_bought(known),

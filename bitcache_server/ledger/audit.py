@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, select, text
 
-from bitcache_server.ledger.audit_checks import CHECKS, SQLITE_CHECK, UNUSUAL_ACCOUNTS, Check
+from bitcache_server.ledger.audit_check import Check
+from bitcache_server.ledger.audit_checks import CHECKS, SQLITE_CHECK, UNUSUAL_ACCOUNTS
 from bitcache_server.ledger.chart import parse
 from bitcache_server.models.ledger import BalanceCheckpoint, Grant, Transfer, Wallet
 from bitcache_server.models.session import AnySession, read_transaction

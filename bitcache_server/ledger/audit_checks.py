@@ -4,46 +4,21 @@ Each query returns rows that are all wrong: a subject first, then the values for
 words. None returns anything while the books are sound. Codes are API and never change.
 """
 
-from dataclasses import dataclass
-
-from bitcache_server.domain.payout_state import OPEN_STATES
-
-
-@dataclass(frozen=True)
-class Check:
-    """A query whose rows are all wrong: each has a subject and the values for the words."""
-
-    code: str
-    words: str
-    query: str
-
-
-def _sums(*prefixes: str) -> str:
-    """Return a query for the sum of each account's transfers, in one pass over them."""
-    sides = (("to_account", ""), ("from_account", "-"))
-    parts = [
-        f"SELECT {side} AS account, {sign}amount_msat AS amount_msat FROM transfers"  # noqa: S608
-        f" WHERE {side} LIKE '{prefix}:%'"
-        for prefix in prefixes
-        for side, sign in sides
-    ]
-    union = " UNION ALL ".join(parts)
-    return (
-        f"SELECT account, sum(amount_msat) AS amount_msat FROM ({union}) AS side GROUP BY account"  # noqa: S608
-    )
+from bitcache_server.ledger.audit_check import Check, sums
+from bitcache_server.ledger.audit_payout_checks import PAYOUT_CHECKS
 
 
 def _stored_differs(code: str, prefix: str, column: str, words: str) -> Check:
     query = f"""
         SELECT w.id, w.{column}, coalesce(s.amount_msat, 0)
-        FROM wallets w LEFT JOIN ({_sums(prefix)}) s ON s.account = '{prefix}:' || w.id
+        FROM wallets w LEFT JOIN ({sums(prefix)}) s ON s.account = '{prefix}:' || w.id
         WHERE w.{column} <> coalesce(s.amount_msat, 0) ORDER BY w.id
         """  # noqa: S608 - joined from constants
     return Check(code, words, query)
 
 
 def _negative(code: str, prefix: str, words: str) -> Check:
-    query = f"SELECT account, amount_msat FROM ({_sums(prefix)}) s WHERE amount_msat < 0"  # noqa: S608
+    query = f"SELECT account, amount_msat FROM ({sums(prefix)}) s WHERE amount_msat < 0"  # noqa: S608
     return Check(code, words, f"{query} ORDER BY account")
 
 
@@ -78,7 +53,7 @@ _BALANCE_CHECKS = (
         "wallet_missing",
         "Transfers name a wallet that does not exist; it would hold {0} msat.",
         f"""
-        SELECT s.account, s.amount_msat FROM ({_sums("wallet", "gift")}) s
+        SELECT s.account, s.amount_msat FROM ({sums("wallet", "gift")}) s
         WHERE NOT EXISTS (SELECT 1 FROM wallets w WHERE w.id = substr(
           s.account, CASE WHEN s.account LIKE 'wallet:%' THEN 8 ELSE 6 END))
         ORDER BY s.account
@@ -208,6 +183,18 @@ _SALE_CHECKS = (
 
 _INVOICE_CHECKS = (
     Check(
+        "receipt_unknown",
+        "The invoice got {0} msat in the group {1}, which no payment names.",
+        """
+        SELECT t.owner_id, t.amount_msat, t.group_id FROM transfers t
+        JOIN invoices i ON i.id = t.owner_id
+        LEFT JOIN payments p ON p.invoice_id = t.owner_id AND p.receipt_group = t.group_id
+        LEFT JOIN transfers r ON r.owner_id = t.owner_id AND r.reverses_id = t.id
+        WHERE t.kind = 'receipt' AND p.invoice_id IS NULL AND r.id IS NULL
+        ORDER BY t.owner_id, t.id
+        """,
+    ),
+    Check(
         "receipt_differs",
         "{0} brought {1} msat; booked are {2} msat.",
         """
@@ -239,7 +226,7 @@ _INVOICE_CHECKS = (
         "The invoice promises a credit of {0} msat; it holds {1} msat.",
         f"""
         SELECT i.id, i.credit_msat, coalesce(s.amount_msat, 0)
-        FROM invoices i LEFT JOIN ({_sums("invoice")}) s ON s.account = 'invoice:' || i.id
+        FROM invoices i LEFT JOIN ({sums("invoice")}) s ON s.account = 'invoice:' || i.id
         WHERE i.credit_msat > coalesce(s.amount_msat, 0) ORDER BY i.id
         """,  # noqa: S608 - joined from constants
     ),
@@ -270,38 +257,12 @@ _GIFT_CHECKS = (
     ),
 )
 
-_RESERVED = ", ".join(f"'{state.value}'" for state in OPEN_STATES)
-
-_PAYOUT_CHECKS = (
-    Check(
-        "payout_differs",
-        "The payout is {0}, so it should hold {1} msat; it holds {2} msat.",
-        f"""
-        SELECT id, state, expected, held FROM (
-          SELECT p.id, p.state, coalesce(s.amount_msat, 0) AS held,
-            CASE WHEN p.state IN ({_RESERVED}) THEN p.amount_msat + p.fee_msat ELSE 0 END
-              AS expected
-          FROM payouts p LEFT JOIN ({_sums("payout")}) s ON s.account = 'payout:' || p.id
-        ) AS each_payout WHERE expected <> held ORDER BY id
-        """,  # noqa: S608 - joined from constants
-    ),
-    Check(
-        "payout_missing",
-        "Transfers name a payout that does not exist; it would hold {0} msat.",
-        f"""
-        SELECT s.account, s.amount_msat FROM ({_sums("payout")}) s
-        WHERE NOT EXISTS (SELECT 1 FROM payouts p WHERE 'payout:' || p.id = s.account)
-        ORDER BY s.account
-        """,  # noqa: S608 - joined from constants
-    ),
-)
-
 CHECKS = (
     *_BALANCE_CHECKS,
     *_SALE_CHECKS,
     *_INVOICE_CHECKS,
     *_GIFT_CHECKS,
-    *_PAYOUT_CHECKS,
+    *PAYOUT_CHECKS,
     Check(
         "id_twice",
         "{0} transfers have the same id.",

@@ -52,6 +52,15 @@ class PayoutBatch(Model):
             sqlite_where=text("state = 'signed'"),
             postgresql_where=text("state = 'signed'"),
         ),
+        # One transaction pays the payouts of one batch.
+        Index(
+            "uq_payout_batches_reference",
+            "rail",
+            "reference",
+            unique=True,
+            sqlite_where=text("state <> 'failed'"),
+            postgresql_where=text("state <> 'failed'"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
@@ -29,6 +29,7 @@ from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.wallets import Allowance, OneTimeCode
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.origins import origins_of
+from bitcache_server.services.wallets import is_signed_out
 from bitcache_server.tokens.allowances import AllowanceClaims, issue_allowance
 from bitcache_server.tokens.secrets import hash_secret, new_id
 from bitcache_server.tokens.verifier import check_challenge_format, matches
@@ -225,11 +226,43 @@ def revoke_allowance(deps: Deps, session: Session, wallet_id: str, allowance_id:
         session.flush()
 
 
-def approve(deps: Deps, session: Session, allowance: Allowance, challenge: str) -> str:
+def revoke_all_allowances(deps: Deps, session: Session, wallet_id: str) -> None:
+    """End every allowance of a wallet. Runs in the caller's transaction.
+
+    Locks the wallet, as a new allowance does, so that none is made meanwhile.
+    """
+    _lock_wallet(session, wallet_id)
+    living = update(Allowance).where(
+        Allowance.wallet_id == wallet_id, Allowance.revoked_at.is_(None)
+    )
+    session.execute(living.values(revoked_at=deps.clock()))
+
+
+def raises_limits(limits: Limits, allowed: Allowance | None, price_msat: int | None) -> bool:
+    """Say whether limits give more than the reader's own earlier ones, or the proposed ones.
+
+    Without either, any limit is more: there is no price to measure it by.
+    """
+    if limits.days > DEFAULT_DAYS:
+        return True
+    if allowed is None and price_msat is None:
+        return True
+    known = allowed or default_limits(price_msat or 0)
+    return (
+        limits.per_item_msat > known.per_item_msat
+        or limits.per_day_msat > known.per_day_msat
+        or limits.auto_msat > known.auto_msat
+    )
+
+
+def approve(
+    deps: Deps, session: Session, allowance: Allowance, challenge: str, session_id: str
+) -> str:
     """Return a code with which the page that made the challenge collects the allowance.
 
-    Runs in the caller's transaction. Only the code's hash is stored. Raises InvalidRequest
-    for what is no challenge.
+    The code is worth nothing once the browser ``session_id`` is signed out. Runs in the
+    caller's transaction. Only the code's hash is stored. Raises InvalidRequest for what
+    is no challenge.
     """
     check_challenge_format(challenge)
     code = secrets.token_urlsafe(APPROVAL_BYTES)
@@ -239,6 +272,7 @@ def approve(deps: Deps, session: Session, allowance: Allowance, challenge: str) 
         "allowance": allowance.id,
         "origin": allowance.origin,
         "challenge": challenge,
+        "session": session_id,
     }
     session.add(
         OneTimeCode(
@@ -271,6 +305,8 @@ def collect_allowance(
         raise OriginNotAllowed("The reader approved this for the pages of another origin.")
     if not matches(verifier, data["challenge"]):
         raise VerifierMismatch("Only the page that asked for the approval can collect it.")
+    if is_signed_out(session, data["wallet"], data["session"]):
+        raise ApprovalPending("Ask the reader again: they are signed out where they approved this.")
     allowance = session.get_one(Allowance, (data["wallet"], data["allowance"]))
     if allowance.revoked_at is not None:
         raise AllowanceRevoked()

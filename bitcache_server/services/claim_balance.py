@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.errors import CreditNotMovable, NoCredit, UnknownWallet
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.domain.money import format_sat
-from bitcache_server.ledger import chart, recipes
+from bitcache_server.ledger import recipes
 from bitcache_server.ledger.wallet_recipes import lock_wallet
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.services.collect import verified_invoice
@@ -55,12 +55,13 @@ def _why_nothing(invoice: Invoice) -> str:
 
 
 def _is_unconfirmed(session: Session, invoice_id: str) -> bool:
-    """Say whether some of the money was accepted on sight and is in no block yet.
+    """Say whether some of the money that counts is in no block, or no longer in one.
 
     It can still be replaced, and a balance can be withdrawn.
     """
     waiting = exists().where(
         Payment.invoice_id == invoice_id,
-        Payment.receipt_source.startswith(chart.AccountKind.UNCONFIRMED.value + ":"),
+        Payment.receipt_group.is_not(None),
+        Payment.block_height.is_(None),
     )
     return bool(session.scalar(select(waiting)))

@@ -1,16 +1,25 @@
 """A reader deletes their wallet: nothing of theirs may be lost without their saying so."""
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import UnknownWallet, WalletNotEmpty
-from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat, msat_to_sat_ceil
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.wallet_recipes import forfeit, lock_wallet
+from bitcache_server.models.operations import RailStatus
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.wallets import Allowance, Passkey, RecoveryCode, WalletSession
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.offers import fee_rate_msat
 from bitcache_server.services.payouts import reserved_msat
+
+#: One coin, the payee and change, as ``Rail.payout_fee_msat`` counts: 110, and 43 for the
+#: longest output that addresses make today (P2WSH, P2TR).
+PAYOUT_VB = 153
+
+#: After 14 days nodes drop a transaction that no block took (Bitcoin Core, mempoolexpiry).
+FORGOTTEN_AFTER_S = 14 * 86_400
 
 
 def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: bool) -> None:
@@ -24,8 +33,8 @@ def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: 
     wallet = lock_wallet(session, wallet_id)
     if wallet.closed_at is not None:
         raise UnknownWallet()
-    _require_nothing_on_its_way(session, wallet_id)
-    _require_given_up(deps, wallet.balance_msat, give_up_rest)
+    _require_nothing_on_its_way(deps, session, wallet_id)
+    _require_given_up(deps, session, wallet.balance_msat, give_up_rest)
     forfeit(session, wallet_id, deps.clock())
     for secret in (WalletSession, Passkey, RecoveryCode):
         session.execute(delete(secret).where(secret.wallet_id == wallet_id))
@@ -37,12 +46,19 @@ def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: 
     session.flush()
 
 
-def can_be_given_up(deps: Deps, balance_msat: int) -> bool:
-    """Say whether own money is there, but too little for a withdrawal."""
-    return 0 < balance_msat < deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+def can_be_given_up(deps: Deps, session: Session, balance_msat: int) -> bool:
+    """Say whether own money is there, but too little for a withdrawal and its fee."""
+    least_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+    return 0 < balance_msat < least_msat + _fee_msat(deps, session)
 
 
-def _require_nothing_on_its_way(session: Session, wallet_id: str) -> None:
+def _fee_msat(deps: Deps, session: Session) -> int:
+    """Return what a withdrawal to the longest address costs, by the last known fee rate."""
+    rates = [fee_rate_msat(deps, session.get(RailStatus, name)) for name in deps.rails]
+    return msat_to_sat_ceil(min(rates, default=0) * PAYOUT_VB) * MSAT_PER_SAT
+
+
+def _require_nothing_on_its_way(deps: Deps, session: Session, wallet_id: str) -> None:
     if reserved_msat(session, chart.wallet(wallet_id)):
         raise WalletNotEmpty("A withdrawal is on its way. Wait until it has arrived.")
     coming = exists().where(
@@ -50,15 +66,19 @@ def _require_nothing_on_its_way(session: Session, wallet_id: str) -> None:
         Payment.invoice_id == Invoice.id,
         Payment.settled.is_(False),
         Payment.removed.is_(False),
+        or_(
+            Payment.block_height.is_not(None),
+            Payment.arrived_at > deps.clock() - FORGOTTEN_AFTER_S,
+        ),
     )
     if session.scalar(select(coming)):
         raise WalletNotEmpty("A top-up is on its way to this balance. Wait until it has arrived.")
 
 
-def _require_given_up(deps: Deps, balance_msat: int, give_up_rest: bool) -> None:
+def _require_given_up(deps: Deps, session: Session, balance_msat: int, give_up_rest: bool) -> None:
     if not balance_msat:
         return
-    if not can_be_given_up(deps, balance_msat):
+    if not can_be_given_up(deps, session, balance_msat):
         raise WalletNotEmpty(
             f"{format_sat(balance_msat)} of your own money are left. Withdraw them first."
         )

@@ -14,7 +14,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.ledger import recipes
-from bitcache_server.models.catalog import Item
+from bitcache_server.models.catalog import Item, Site
 from bitcache_server.models.ledger import Grant
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.create_invoice import get_invoice
@@ -24,6 +24,7 @@ from bitcache_server.services.sale_parts import sale_parts
 from bitcache_server.services.settle_invoice import give_grant
 from bitcache_server.services.site_keys import signer_for
 from bitcache_server.tokens.grants import GrantClaims
+from bitcache_server.tokens.holders import holder_name
 from bitcache_server.tokens.receipts import ReceiptClaims, issue_receipt
 from bitcache_server.tokens.verifier import matches
 
@@ -47,7 +48,7 @@ def claim_grant(deps: Deps, session: Session, invoice_id: str, verifier: str) ->
     grant = _live_grant(session, invoice)
     if grant is None:
         raise InvoiceNotPaid(_why_not(invoice))
-    return _collected(deps, session, grant, paid_by=invoice.id)
+    return _collected(deps, session, grant, invoice.id, paid_by=invoice.id)
 
 
 def collect_of_wallet(deps: Deps, session: Session, wallet_id: str, item_id: str) -> Collected:
@@ -65,7 +66,7 @@ def collect_of_wallet(deps: Deps, session: Session, wallet_id: str, item_id: str
     ended = grant.expires_at is not None and grant.expires_at <= deps.clock()
     if ended or grant.revoked_at is not None:
         raise PurchaseEnded()
-    return _collected(deps, session, grant, paid_by=grant.group_id or wallet_id)
+    return _collected_by_wallet(deps, session, grant)
 
 
 def receipt_of_wallet(
@@ -78,7 +79,7 @@ def receipt_of_wallet(
     grant = session.get(Grant, (wallet_id, item_id, revision), populate_existing=True)
     if grant is None or grant.revoked_at is not None:
         raise UnknownPurchase("There is no receipt: this was not bought, or it was given back.")
-    return _collected(deps, session, grant, paid_by=grant.group_id or wallet_id).receipt
+    return _collected_by_wallet(deps, session, grant).receipt
 
 
 def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) -> Collected:
@@ -90,7 +91,7 @@ def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) 
     grant = _live_grant(session, invoice)
     if grant is None or (grant.expires_at is not None and grant.expires_at <= deps.clock()):
         grant = _sell_from_credit(deps, session, invoice)
-    return _collected(deps, session, grant, paid_by=invoice.id)
+    return _collected(deps, session, grant, invoice.id, paid_by=invoice.id)
 
 
 def verified_invoice(
@@ -148,12 +149,20 @@ def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
     return give_grant(session, invoice, group_id, price_msat, now)
 
 
-def _collected(deps: Deps, session: Session, grant: Grant, paid_by: str) -> Collected:
+def _collected_by_wallet(deps: Deps, session: Session, grant: Grant) -> Collected:
+    """Return grant and receipt in which the wallet has its name for this merchant."""
+    merchant_id = session.get_one(Site, grant.site_id).merchant_id
+    secret_key = deps.settings.secret_key.get_secret_value()
+    holder = holder_name(secret_key, merchant_id, grant.owner_id)
+    return _collected(deps, session, grant, holder, paid_by=grant.group_id or holder)
+
+
+def _collected(deps: Deps, session: Session, grant: Grant, holder: str, paid_by: str) -> Collected:
     signer = signer_for(deps, session, grant.site_id)
     claims = GrantClaims(
         site=grant.site_id,
         item=grant.item_id,
-        holder=grant.owner_id,
+        holder=holder,
         price_msat=grant.price_msat,
         issued_at=grant.issued_at,
         expires_at=grant.expires_at,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import GrantMissing, GrantRevoked, WrongKind
-from bitcache_server.models.catalog import Item
+from bitcache_server.models.catalog import Item, Site
 from bitcache_server.models.ledger import Grant
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import get_item
@@ -13,6 +13,11 @@ from bitcache_server.services.site_keys import signer_for
 from bitcache_server.storage.base import StoredFile
 from bitcache_server.tokens.downloads import DownloadClaims
 from bitcache_server.tokens.grants import GrantClaims, claimed_site
+from bitcache_server.tokens.holders import HOLDER_PREFIX, buyer_of_holder
+
+#: A revoked grant of a wallet is noticed by every process within this time.
+ALIVE_S = 5
+MAX_CACHED_GRANTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,35 @@ class Link:
 
 
 def check_grant(deps: Deps, session: Session, token: str | None) -> GrantClaims:
-    """Return what a grant says, checked offline: no database once the key is cached."""
+    """Return what a grant says.
+
+    One that an invoice holds is checked offline: no database once the key is cached. One
+    that a wallet holds may have been undone a moment after it was given out, so it is
+    looked up, at most every ``ALIVE_S`` seconds. Raises GrantMissing, GrantInvalid,
+    GrantExpired, GrantRevoked.
+    """
     if not token:
         raise GrantMissing("Send the grant as `Authorization: Bearer …`.")
-    site_id = claimed_site(token)
-    return signer_for(deps, session, site_id).check(token, site=site_id, now=deps.clock())
+    site_id, now = claimed_site(token), deps.clock()
+    claims = signer_for(deps, session, site_id).check(token, site=site_id, now=now)
+    if not may_be_alive(deps, claims, now):
+        _check_alive(deps, session, site_id, claims)
+        if len(deps.alive_grants) >= MAX_CACHED_GRANTS:
+            deps.alive_grants.clear()
+        deps.alive_grants[_key(claims)] = now
+    return claims
+
+
+def may_be_alive(deps: Deps, claims: GrantClaims, now: int) -> bool:
+    """Return whether a grant need not be looked up now. Asks no database."""
+    if not claims.holder.startswith(HOLDER_PREFIX):
+        return True
+    seen_at = deps.alive_grants.get(_key(claims))
+    return seen_at is not None and 0 <= now - seen_at < ALIVE_S
+
+
+def _key(claims: GrantClaims) -> tuple[str, str, int]:
+    return claims.holder, claims.item, claims.revision
 
 
 @dataclass(frozen=True)
@@ -45,12 +74,17 @@ def open_item(deps: Deps, session: Session, item_id: str, token: str | None) -> 
     item = get_item(session, item_id)
     signer = signer_for(deps, session, item.site_id)
     claims = signer.check(token, site=item.site_id, item=item.id, now=deps.clock())
-    _check_alive(session, claims.holder, item.id, claims.revision)
+    _check_alive(deps, session, item.site_id, claims)
     return Opened(item, claims)
 
 
-def _check_alive(session: Session, holder: str, item_id: str, revision: int) -> None:
-    grant = session.get(Grant, (holder, item_id, revision))
+def _check_alive(
+    deps: Deps, session: Session, site_id: str, claims: GrantClaims | DownloadClaims
+) -> None:
+    merchant_id = session.get_one(Site, site_id).merchant_id
+    secret_key = deps.settings.secret_key.get_secret_value()
+    buyer_id = buyer_of_holder(secret_key, merchant_id, claims.holder)
+    grant = session.get(Grant, (buyer_id, claims.item, claims.revision))
     if grant is None or grant.revoked_at is not None:
         raise GrantRevoked("The payment behind this grant was taken back. Claim it again.")
 
@@ -90,5 +124,5 @@ def file_for_link(deps: Deps, session: Session, item_id: str, token: str) -> Sto
     item = get_item(session, item_id)
     signer = signer_for(deps, session, item.site_id)
     claims = signer.check_download(token, site=item.site_id, item=item.id, now=deps.clock())
-    _check_alive(session, claims.holder, item.id, claims.revision)
+    _check_alive(deps, session, item.site_id, claims)
     return file_of(deps, item)

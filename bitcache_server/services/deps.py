@@ -32,6 +32,8 @@ class Deps:
     """Cache of ``site_keys``: site id to (read at, secrets, signer)."""
     item_sites: dict[str, str] = field(default_factory=dict)
     """Cache of ``items``: item id to site id."""
+    alive_grants: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    """Cache of ``deliver``: holder, item and revision to when the grant was found alive."""
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Cache of ``request_payment``: rail and account to the account in normal form."""
 

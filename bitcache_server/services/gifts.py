@@ -16,9 +16,10 @@ import altcha
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import GiftUnavailable, ProofOfWorkInvalid
+from bitcache_server.domain.errors import GiftUnavailable, ProofOfWorkInvalid, UnknownWallet
 from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.ledger import recipes
+from bitcache_server.ledger.wallet_recipes import lock_wallet
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.upsert import insert_missing
 from bitcache_server.models.wallets import Gift, GiftDay
@@ -89,8 +90,11 @@ def take_gift(
     """Give a wallet its gift, or a new wallet when there is none.
 
     ``address`` is the reader's IP address; ``solution`` is ALTCHA's payload in base64.
-    Raises ProofOfWorkInvalid, GiftUnavailable.
+    Raises ProofOfWorkInvalid, GiftUnavailable, UnknownWallet for one that is deleted.
     """
+    # Locked, so that it is not deleted while the gift is on its way.
+    if wallet_id is not None and lock_wallet(session, wallet_id).closed_at is not None:
+        raise UnknownWallet()
     gift_msat = _require_offer(deps, session, wallet_id)
     _use_work(deps, session, solution)
     block_hash = address_hash(deps, address)

@@ -31,8 +31,9 @@ def expire_invoices(deps: Deps, session: Session) -> int:
         )
         ids = session.scalars(query).all()
         session.rollback()
-        with write_transaction(session):
-            for invoice_id in ids:
+        for invoice_id in ids:
+            # One at a time: who holds the wallet of one must not wait for the next.
+            with write_transaction(session):
                 settle_invoice(deps, session, invoice_id)
         expired += len(ids)
         if len(ids) < EXPIRE_CHUNK:

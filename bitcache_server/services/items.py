@@ -39,6 +39,7 @@ class NewItem:
     access_hours: int | None = None
     content_html: str | None = None
     file_path: str | None = None
+    """A path in the files folder; what a site says goes through ``file_of_site``."""
     url: str | None = None
     """The page that sells it, on an origin of the site."""
     splits: Mapping[str, int] | None = None
@@ -61,6 +62,15 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
     if new.splits is not None:
         set_splits(session, item, new.splits)
     return item
+
+
+def file_of_site(site: Site, path: str) -> str:
+    """Return where in the files folder a site's own file lies: in the folder of its id.
+
+    So a site sells what was put there for it, and cannot even ask for what others sell.
+    That the path stays in that folder is seen to where the file is looked for.
+    """
+    return f"{site.id}/{path}"
 
 
 def _same_external_id(session: Session, site: Site, external_id: str | int | None) -> Item | None:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
-    AddressInvalid,
+    BitcacheError,
     InvalidRequest,
     MerchantBalanceTooLow,
     PayoutAddressMissing,
@@ -19,13 +19,12 @@ from bitcache_server.domain.errors import (
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.payout_state import COUNTED_STATES
 from bitcache_server.ledger import chart
-from bitcache_server.ledger.balances import balance
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.merchant_lock import lock_merchant, require_merchant_balance
+from bitcache_server.services.merchant_lock import lock_merchant, payable_msat, require_payable
 from bitcache_server.services.payouts import (
     PayoutRequest,
     earlier_payout,
@@ -81,9 +80,10 @@ def request_merchant_payout(
 ) -> Payout:
     """Reserve a payout to the merchant's address: an amount, or all that can go now (None).
 
-    The merchant pays the network's fee. The same key returns the same payout. Opens its
-    own transaction. Raises UnknownMerchant, PayoutAddressMissing, MerchantBalanceTooLow,
-    PayoutLimit, AddressInvalid, PayoutsUnavailable.
+    Sales that are not confirmed or can be undone stay; see ``payable_msat``. The merchant
+    pays the network's fee. The same key returns the same payout. Opens its own transaction.
+    Raises UnknownMerchant, PayoutAddressMissing, MerchantBalanceTooLow, PayoutLimit,
+    AddressInvalid, PayoutsUnavailable.
     """
     session.rollback()
     account = chart.merchant(merchant_id)
@@ -104,30 +104,31 @@ def request_merchant_payout(
         if merchant.payout_address != address:
             raise PayoutAddressMissing("The payout address was changed just now; ask again.")
         if amount_sat is None:
-            amount_msat = _all_msat(deps, session, account, destination.fee_msat)
+            amount_msat = _all_msat(deps, session, merchant_id, destination.fee_msat)
         else:
             amount_msat = amount_sat * MSAT_PER_SAT
         wanted = PayoutRequest(account, destination, amount_msat, key)
-        require_merchant_balance(session, merchant_id, wanted.total_msat)
+        require_payable(deps, session, merchant_id, wanted.total_msat)
         return open_payout(deps, session, wanted)
 
 
-def _all_msat(deps: Deps, session: Session, account: str, fee_msat: int) -> int:
-    """Return the balance less the fee, as far as the day's limit goes, in whole sats."""
-    held_msat = balance(session, account)
+def _all_msat(deps: Deps, session: Session, merchant_id: str, fee_msat: int) -> int:
+    """Return what can go, less the fee, as far as the day's limit goes, in whole sats."""
+    held_msat = payable_msat(deps, session, merchant_id)
     if held_msat - fee_msat < deps.settings.withdrawal_min_sat * MSAT_PER_SAT:
         raise MerchantBalanceTooLow(
-            f"The balance is {format_sat(held_msat)} and the network costs "
+            f"{format_sat(held_msat)} can be paid out now and the network costs "
             f"{format_sat(fee_msat)}; too little is left to be sent."
         )
-    return whole_sats(min(held_msat - fee_msat, left_today_msat(deps, session, account)))
+    left_msat = left_today_msat(deps, session, chart.merchant(merchant_id))
+    return whole_sats(min(held_msat - fee_msat, left_msat))
 
 
 def schedule_payouts(deps: Deps, session: Session) -> int:
     """Reserve the payouts that are due by the merchants' terms; return how many.
 
-    Opens its own transactions. What one merchant's payout lacks does not keep the
-    others from theirs.
+    Opens its own transactions. Whatever one merchant's payout lacks does not keep the
+    others from theirs; the next round tries again.
     """
     due = _due(deps, session)
     session.rollback()
@@ -135,9 +136,10 @@ def schedule_payouts(deps: Deps, session: Session) -> int:
     for merchant_id in due:
         try:
             request_merchant_payout(deps, session, merchant_id)
-        except (AddressInvalid, MerchantBalanceTooLow, PayoutLimit) as error:
-            # A small balance or a full day is no news; a bad address needs the operator.
-            level = logging.WARNING if isinstance(error, AddressInvalid) else logging.INFO
+        except BitcacheError as error:
+            # A small balance or a full day is no news; the rest may need the operator.
+            is_usual = isinstance(error, MerchantBalanceTooLow | PayoutLimit)
+            level = logging.INFO if is_usual else logging.WARNING
             log.log(level, "merchant=%s is not paid out: %s", merchant_id, error)
         else:
             made += 1
@@ -164,7 +166,7 @@ def _due(deps: Deps, session: Session) -> list[str]:
         # A time in the future comes from a clock that was put back.
         if at is not None and 0 <= now - at < merchant.payout_every_s:
             continue
-        held_msat = balance(session, chart.merchant(merchant.id))
+        held_msat = payable_msat(deps, session, merchant.id)
         if held_msat > 0 and held_msat >= merchant.payout_threshold_msat:
             due.append(merchant.id)
     return due

@@ -34,12 +34,17 @@ def floor_msat(deps: Deps, status: RailStatus | None) -> int:
     It follows the fee: nobody should pay more to the miners than to the author.
     """
     settings = deps.settings
-    fee_rate_msat = settings.fallback_fee_sat_per_vb * MSAT_PER_SAT
-    if status is not None and status.fee_rate_msat_per_vb > 0:
-        fee_rate_msat = status.fee_rate_msat_per_vb
     return max(
-        settings.onchain_floor_sat * MSAT_PER_SAT, fee_rate_msat * settings.onchain_floor_fee_vb
+        settings.onchain_floor_sat * MSAT_PER_SAT,
+        fee_rate_msat(deps, status) * settings.onchain_floor_fee_vb,
     )
+
+
+def fee_rate_msat(deps: Deps, status: RailStatus | None) -> int:
+    """Return the last known fee of a vbyte in msat, or the operator's fallback."""
+    if status is not None and status.fee_rate_msat_per_vb > 0:
+        return status.fee_rate_msat_per_vb
+    return deps.settings.fallback_fee_sat_per_vb * MSAT_PER_SAT
 
 
 def rails_for(

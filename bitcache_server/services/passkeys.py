@@ -34,6 +34,7 @@ from bitcache_server.services.wallets import (
     Holder,
     mark_verified,
     open_session,
+    renew_cookie,
     require_confirmation,
 )
 from bitcache_server.settings import Settings
@@ -118,8 +119,8 @@ def begin_registration(deps: Deps, session: Session, holder: Holder) -> str:
 
 def finish_registration(
     deps: Deps, session: Session, holder: Holder, credential: Credential, label: str
-) -> None:
-    """Keep a new passkey of the wallet. Raises PasskeyInvalid."""
+) -> str:
+    """Keep a new passkey of the wallet; return the browser's new cookie. Raises PasskeyInvalid."""
     challenge = _use_challenge(deps, session, REGISTER, credential, holder)
     verified = _verify_registration(_party(deps), credential, challenge)
     credential_id = bytes_to_base64url(verified.credential_id)
@@ -139,6 +140,7 @@ def finish_registration(
     if not is_new:
         raise PasskeyInvalid("This passkey is in use already.")
     mark_verified(deps, session, holder)
+    return renew_cookie(session, holder)
 
 
 def begin_sign_in(deps: Deps) -> str:
@@ -164,13 +166,17 @@ def begin_confirmation(deps: Deps, session: Session, holder: Holder) -> str:
 
 def finish_confirmation(
     deps: Deps, session: Session, holder: Holder, credential: Credential
-) -> None:
-    """Let a passkey of this very wallet prove who the reader is. Raises PasskeyInvalid."""
+) -> str:
+    """Let a passkey of this very wallet prove who the reader is; return the new cookie.
+
+    Raises PasskeyInvalid.
+    """
     challenge = _use_challenge(deps, session, CONFIRM, credential, holder)
     passkey = _accept(deps, session, credential, challenge)
     if passkey.wallet_id != holder.wallet_id:
         raise PasskeyInvalid("This passkey belongs to another wallet.")
     mark_verified(deps, session, holder)
+    return renew_cookie(session, holder)
 
 
 def passkeys_of(session: Session, wallet_id: str) -> list[PasskeyView]:

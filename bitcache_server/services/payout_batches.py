@@ -10,14 +10,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import AddressInvalid, PayoutsUnavailable, RailError
+from bitcache_server.domain.errors import PayoutNotWaiting
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import (
     OPEN_BATCH_STATES,
+    UNSEEN_BATCH_STATES,
     BatchState,
     BatchStep,
     PayoutState,
@@ -29,12 +30,16 @@ from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import PayoutLookup, PayoutOrder, PreparedPayout, Rail
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.payouts import reserve_of
+from bitcache_server.services.payout_orders import (
+    MAX_TEXT_CHARS,
+    explain,
+    sign_payable,
+    waiting_payouts,
+)
+from bitcache_server.services.payouts import get_payout, reserve_of
 from bitcache_server.tokens.secrets import new_id
 
 log = logging.getLogger(__name__)
-
-MAX_TEXT_CHARS = 200
 
 
 class _Overtaken(Exception):
@@ -71,7 +76,7 @@ def advance_batches(deps: Deps, session: Session, rail: Rail) -> None:
     batches = [_open(row) for row in session.scalars(query)]
     session.rollback()
     for batch in batches:
-        found = rail.lookup_payout(batch.prepared)
+        found = _of_its_own(session, rail.name, batch, rail.lookup_payout(batch.prepared))
         step = next_step(
             found.outcome,
             found.confirmations,
@@ -81,8 +86,48 @@ def advance_batches(deps: Deps, session: Session, rail: Rail) -> None:
         if step is BatchStep.SEND:
             _send(deps, session, rail, batch, found.detail)
         elif _is_news(batch, found, step):
-            with write_transaction(session):
-                _note(deps, session, batch, found, step)
+            try:
+                with write_transaction(session):
+                    _note(deps, session, batch, found, step)
+            except IntegrityError:
+                log.info("rail=%s another batch has %s", rail.name, found.carrier.reference)
+
+
+def set_aside(deps: Deps, session: Session, payout_id: str) -> None:
+    """Let other payouts go before the transaction of this one, which the node refuses.
+
+    Nothing is given up: the money stays reserved, and every run sends that very
+    transaction again, since whoever has it can. Only another spend of its coins, deep
+    enough, ends it. So should the next transaction take the same coins, one of the two
+    is mined at most. Raises UnknownPayout, and PayoutNotWaiting when no transaction
+    carries the payout or that one is out.
+    """
+    session.rollback()
+    payout = get_payout(session, payout_id)
+    rail = deps.rail(payout.rail)
+    advance_batches(deps, session, rail)
+    with write_transaction(session):
+        payout = get_payout(session, payout_id)
+        batch = _lock_batch(session, payout.batch_id) if payout.batch_id else None
+        if batch is None or batch.state not in UNSEEN_BATCH_STATES:
+            stands = payout.state if batch is None else f"{payout.state}, its transaction is out"
+            raise PayoutNotWaiting(f"The payout is {stands}; nothing is in the way of others.")
+        batch.state = BatchState.ASIDE.value
+        session.flush()
+
+
+def _of_its_own(session: Session, rail: str, batch: _Open, found: PayoutLookup) -> PayoutLookup:
+    """Return the answer; a transaction that pays for another batch cannot pay for this one.
+
+    That happens when a wallet lost track of its coins and spent one twice, to the same
+    payee: then it is a conflict like any other.
+    """
+    living = PayoutBatch.state != BatchState.FAILED
+    reference = found.carrier.reference
+    if _batch_with(session, rail, reference, living, PayoutBatch.id != batch.id) is None:
+        return found
+    detail = f"Its coins went to transaction {reference}, which pays others."
+    return PayoutLookup(Outcome.FAILED, batch.prepared, found.confirmations, detail)
 
 
 def _open(row: PayoutBatch) -> _Open:
@@ -174,15 +219,17 @@ def make_batch(deps: Deps, session: Session, rail: Rail, *, at_once: bool = Fals
     While another one is unsent none is made: both would spend the same coins.
     """
     made_before, unsent = _made(session, rail.name)
-    waiting = _waiting(session, rail.name, deps.settings.payout_batch_size)
+    waiting = waiting_payouts(session, rail.name, deps.settings.payout_batch_size)
     session.rollback()
-    created_ats = [created_at for _, created_at in waiting]
+    created_ats = [one.created_at for one in waiting]
     limits = (deps.settings.payout_every_s, deps.settings.payout_batch_size)
     if not waiting or unsent or not (at_once or is_due(created_ats, deps.clock(), *limits)):
         return 0
-    orders = _payable(session, rail, [order for order, _ in waiting])
-    prepared, paid = _prepare(session, rail, orders)
+    prepared, paid = sign_payable(deps, session, rail, waiting)
     if prepared is None:
+        return 0
+    if _batch_with(session, rail.name, prepared.reference) is not None:
+        explain(session, paid, f"The wallet made {prepared.reference} again, which pays others.")
         return 0
     batch_id = new_id("pb")
     try:
@@ -198,66 +245,23 @@ def make_batch(deps: Deps, session: Session, rail: Rail, *, at_once: bool = Fals
     return len(paid)
 
 
+def _batch_with(
+    session: Session, rail: str, reference: str, *others: ColumnElement[bool]
+) -> str | None:
+    """Return the batch whose transaction this is, if there is one."""
+    query = select(PayoutBatch.id).where(
+        PayoutBatch.rail == rail, PayoutBatch.reference == reference, *others
+    )
+    found = session.scalar(query.limit(1))
+    session.rollback()
+    return found
+
+
 def _made(session: Session, rail: str) -> tuple[int, int]:
     """Return how many transactions there ever were, and how many of them are unsent."""
     unsent = func.count().filter(PayoutBatch.state == BatchState.SIGNED)
     row = session.execute(select(func.count(), unsent).where(PayoutBatch.rail == rail)).one()
     return row[0], row[1]
-
-
-def _waiting(session: Session, rail: str, limit: int) -> list[tuple[PayoutOrder, int]]:
-    query = (
-        select(Payout)
-        .where(Payout.rail == rail, Payout.state == PayoutState.WAITING)
-        .order_by(Payout.created_at, Payout.id)
-        .limit(limit)
-    )
-    return [
-        (PayoutOrder(row.id, row.destination, row.amount_msat), row.created_at)
-        for row in session.scalars(query)
-    ]
-
-
-def _payable(session: Session, rail: Rail, orders: Sequence[PayoutOrder]) -> list[PayoutOrder]:
-    """Return the orders that the rail can pay; one that it cannot stops none of the others."""
-    payable = []
-    for order in orders:
-        try:
-            rail.check_destination(order.destination)
-        except AddressInvalid as error:
-            _explain(session, [order], error.detail)
-        else:
-            payable.append(order)
-    return payable
-
-
-def _prepare(
-    session: Session, rail: Rail, orders: Sequence[PayoutOrder]
-) -> tuple[PreparedPayout | None, Sequence[PayoutOrder]]:
-    """Sign for all orders, or for the smaller half of them while the money does not suffice."""
-    while orders:
-        try:
-            return rail.prepare_payout(orders), orders
-        except PayoutsUnavailable as error:
-            ascending = sorted(orders, key=lambda order: order.amount_msat)
-            orders, left_out = ascending[: len(orders) // 2], ascending[len(orders) // 2 :]
-            _explain(session, left_out, error.detail)
-        except RailError as error:
-            _explain(session, orders, error.detail)
-            raise
-    return None, ()
-
-
-def _explain(session: Session, orders: Sequence[PayoutOrder], words: str) -> None:
-    """Store why payouts wait, for operators."""
-    ids = [order.payout_id for order in orders]
-    reason = words[:MAX_TEXT_CHARS]
-    with write_transaction(session):
-        session.execute(
-            update(Payout)
-            .where(Payout.id.in_(ids), Payout.state == PayoutState.WAITING, Payout.reason != reason)
-            .values(reason=reason)
-        )
 
 
 def _store(

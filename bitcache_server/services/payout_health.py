@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.payout_state import BatchState, PayoutState
+from bitcache_server.domain.payout_state import UNSEEN_BATCH_STATES, PayoutState
 from bitcache_server.models.payouts import Operator, Payout, PayoutBatch
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.findings import Finding, fine, problem, warning
@@ -39,7 +39,7 @@ def payout_health(deps: Deps, session: Session) -> PayoutHealth:
     stuck = session.scalars(
         select(PayoutBatch)
         .where(
-            PayoutBatch.state == BatchState.SIGNED,
+            PayoutBatch.state.in_(UNSEEN_BATCH_STATES),
             PayoutBatch.created_at < deps.clock() - STUCK_AFTER_S,
         )
         .limit(1)

@@ -24,9 +24,9 @@ from bitcache_server.models.payouts import PayoutBatch
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.session import read_transaction, write_transaction
 from bitcache_server.models.solvency import Reconciliation
-from bitcache_server.rails.base import PreparedPayout, Rail
+from bitcache_server.rails.base import Observation, PreparedPayout, Rail
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.watch_rail import check_unconfirmed, watch_rail
+from bitcache_server.services.watch_rail import as_observation, check_unconfirmed, watch_rail
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ class _Books:
     """What the books say of a rail at one moment."""
 
     received_msat: int
-    """Received and not yet gone: booked, or seen and not booked yet."""
+    """Received and not yet gone: booked, or in a block and not booked yet."""
+    waiting: tuple[Observation, ...]
+    """Neither booked nor in a block: they count while the rail still knows them."""
     references: tuple[str, ...]
     """Payments to us, for the rail to look up."""
     batches: tuple[tuple[str, PreparedPayout], ...]
@@ -105,13 +107,14 @@ def _compare(session: Session, rail: Rail) -> Comparison:
     books = _read_books(session, rail.name)
     for _ in range(TRIES):
         try:
+            known_msat = books.received_msat + _ask_waiting(rail, books.waiting)
             sent_msat, doubtful_msat = _ask_batches(rail, books.batches)
             held_msat = rail.held_msat(books.references)
         except RailError as error:
             return _unknown(rail, books.received_msat, error.detail)
         before, books = books, _read_books(session, rail.name)
         if books == before:
-            return _judge(rail, books.received_msat - sent_msat, doubtful_msat, held_msat)
+            return _judge(rail, known_msat - sent_msat, doubtful_msat, held_msat)
     detail = "The books moved each time while the rail was asked; the next run tries again."
     return _unknown(rail, books.received_msat, detail)
 
@@ -126,10 +129,12 @@ def _read_books(session: Session, rail: str) -> _Books:
             Payment.invoice_id == Invoice.id,
             Invoice.direct.is_(False),
         )
-        unbooked = select(func.coalesce(func.sum(Payment.amount_msat), 0)).where(
-            *pooled, Payment.receipt_group.is_(None)
+        unbooked = (*pooled, Payment.receipt_group.is_(None))
+        mined = select(func.coalesce(func.sum(Payment.amount_msat), 0)).where(
+            *unbooked, Payment.block_height.is_not(None)
         )
-        waiting_msat = int(session.execute(unbooked).scalar_one())
+        mined_msat = int(session.execute(mined).scalar_one())
+        waiting = select(Payment).where(*unbooked, Payment.block_height.is_(None))
         references = session.scalars(
             select(Payment.reference).where(*pooled).order_by(Payment.reference)
         )
@@ -139,7 +144,10 @@ def _read_books(session: Session, rail: str) -> _Books:
             .order_by(PayoutBatch.id)
         )
         return _Books(
-            received_msat=waiting_msat - cleared_msat - unconfirmed_msat,
+            received_msat=mined_msat - cleared_msat - unconfirmed_msat,
+            waiting=tuple(
+                as_observation(p) for p in session.scalars(waiting.order_by(Payment.reference))
+            ),
             references=tuple(references),
             batches=tuple((row.state, _prepared(row)) for row in batches),
         )
@@ -147,6 +155,16 @@ def _read_books(session: Session, rail: str) -> _Books:
 
 def _prepared(row: PayoutBatch) -> PreparedPayout:
     return PreparedPayout(row.reference, row.raw, row.amount_msat, row.fee_msat)
+
+
+def _ask_waiting(rail: Rail, waiting: Sequence[Observation]) -> int:
+    """Return the msat of unconfirmed payments that the rail still knows.
+
+    What nobody can find any more was never booked, and its sender may never send it
+    again: it is not missing.
+    """
+    known = (Outcome.PENDING, Outcome.SETTLED)
+    return sum(seen.amount_msat for seen in waiting if rail.lookup(seen).outcome in known)
 
 
 def _ask_batches(rail: Rail, batches: Sequence[tuple[str, PreparedPayout]]) -> tuple[int, int]:

@@ -18,8 +18,10 @@ from bitcache_server.models.wallets import RecoveryCode
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.wallets import (
     Holder,
+    is_confirmed,
     mark_verified,
     open_session,
+    renew_cookie,
     require_confirmation,
 )
 from bitcache_server.tokens.secrets import hash_secret
@@ -47,7 +49,8 @@ def new_recovery_code(deps: Deps, session: Session, holder: Holder) -> str:
     if not insert_missing(session, RecoveryCode, wallet_id=holder.wallet_id, **values):
         mine = RecoveryCode.wallet_id == holder.wallet_id
         session.execute(update(RecoveryCode).where(mine).values(**values))
-    # Who has just been shown the code need not type it for the next step.
+    # Who has just been shown the code need not type it for the next step. The cookie stays:
+    # when this answer is lost, nothing but this browser opens the wallet to make another.
     mark_verified(deps, session, holder)
     return code
 
@@ -63,12 +66,24 @@ def sign_in_with_code(deps: Deps, session: Session, text: str, label: str) -> st
     return open_session(deps, session, wallet_id, label, verified=True)
 
 
-def confirm_with_code(deps: Deps, session: Session, holder: Holder, text: str) -> None:
-    """Let the wallet's own code prove who the reader is. Raises RecoveryCodeInvalid."""
+def keep_code(deps: Deps, session: Session, holder: Holder) -> str | None:
+    """Return a new cookie to a reader who has the code now: copies of the old one are dead.
+
+    None when that is no longer confirmed; then no copy is, either.
+    """
+    return renew_cookie(session, holder) if is_confirmed(deps, session, holder) else None
+
+
+def confirm_with_code(deps: Deps, session: Session, holder: Holder, text: str) -> str:
+    """Let the wallet's own code prove who the reader is; return the browser's new cookie.
+
+    Raises RecoveryCodeInvalid.
+    """
     if _wallet_of(session, text) != holder.wallet_id:
         raise RecoveryCodeInvalid(_INVALID)
     _mark_used(deps, session, holder.wallet_id)
     mark_verified(deps, session, holder)
+    return renew_cookie(session, holder)
 
 
 def recovery_code_made_at(session: Session, wallet_id: str) -> int | None:

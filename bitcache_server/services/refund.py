@@ -6,9 +6,10 @@ inside the caller's write transaction. They lock the buyer's row first and then 
 merchants' in the order of their ids, as everybody does who takes money from merchants.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
@@ -22,12 +23,11 @@ from bitcache_server.models.catalog import Merchant, Site
 from bitcache_server.models.ledger import Grant, Wallet
 from bitcache_server.models.payouts import Refund
 from bitcache_server.models.sales import Invoice
-from bitcache_server.models.wallets import Allowance
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import get_item
 from bitcache_server.services.merchant_lock import lock_merchant, require_merchant_balance
 from bitcache_server.services.settle_invoice import settle_invoice
-from bitcache_server.tokens.holders import HOLDER_PREFIX, wallet_of_holder
+from bitcache_server.tokens.holders import buyer_of_holder
 from bitcache_server.tokens.secrets import new_id
 
 BY_MERCHANT = "merchant"
@@ -35,8 +35,10 @@ BY_READER = "reader"
 BY_UNDO = "undo"
 
 SECONDS_PER_DAY = 86_400
-#: The time in which ``Merchant.refunds_per_reader`` counts.
+#: The time in which ``Merchant.refunds_per_reader`` and ``SPARE_UNDOS`` count.
 READER_LIMIT_S = 30 * SECONDS_PER_DAY
+#: How many more purchases of a merchant's items a wallet may undo than keep, in that time.
+SPARE_UNDOS = 2
 
 _NOTHING_BOUGHT = "This reader holds no purchase of this item that could be given back."
 
@@ -50,14 +52,13 @@ class _Purchase:
     merchant: Merchant
 
 
-def undo_purchase(
-    deps: Deps, session: Session, wallet_id: str, item_id: str, allowance_id: str | None = None
-) -> Refund:
+def undo_purchase(deps: Deps, session: Session, wallet_id: str, item_id: str) -> Refund:
     """Take back what a wallet bought a moment ago, once for each item.
 
-    The day's limit of ``allowance_id``, by which it was bought, gets the price back.
-    Raises UnknownPurchase, AlreadyRefunded, MerchantBalanceTooLow; RefundNotOffered when
-    the window is over or this wallet has undone too much today.
+    The day's limit of an allowance does not get the price back: who holds its token could
+    undo another purchase and spend more than the limit.
+    Raises UnknownPurchase, AlreadyRefunded; RefundNotOffered when the window is over or
+    this wallet has undone too much.
     """
     _lock_wallet(session, wallet_id)
     purchase = _purchase(session, wallet_id, item_id)
@@ -66,14 +67,8 @@ def undo_purchase(
     undone = (Refund.owner_id == wallet_id, Refund.by == BY_UNDO)
     if session.scalar(select(Refund.id).where(*undone, Refund.item_id == item_id).limit(1)):
         raise RefundNotOffered("You have undone a purchase of this item before.")
-    since = deps.clock() - SECONDS_PER_DAY
-    count = select(func.count()).select_from(Refund).where(*undone, Refund.created_at > since)
-    if session.execute(count).scalar_one() >= deps.settings.undos_per_day:
-        raise RefundNotOffered("You have undone as many purchases as one day allows.")
-    refund = _give_back_to_wallet(deps, session, purchase, BY_UNDO)
-    if allowance_id is not None:
-        _uncount(session, purchase.grant, allowance_id)
-    return refund
+    _check_undos(deps, session, wallet_id, purchase.merchant.id)
+    return _give_back_to_wallet(deps, session, purchase, BY_UNDO)
 
 
 def refund_by_reader(deps: Deps, session: Session, wallet_id: str, item_id: str) -> Refund:
@@ -96,20 +91,19 @@ def refund_by_merchant(
 ) -> Refund:
     """Give a purchase back because its merchant wants to, at any time.
 
-    ``holder`` is the name of a reader in the merchant's statement, a wallet, or an
+    ``holder`` is the name of a reader in the merchant's statement and in grants, or an
     invoice, whose money then is its payer's credit. Raises UnknownPurchase,
     AlreadyRefunded, MerchantBalanceTooLow; RefundNotOffered where the money is not ours
     to give back.
     """
     if get_item(session, item_id).site_id != site.id:
         raise UnknownPurchase("This site does not sell that item.")
-    if holder.startswith(HOLDER_PREFIX):
-        holder = wallet_of_holder(_secret(deps), site.merchant_id, holder) or ""
-    invoice = _lock_invoice(session, holder)
+    buyer_id = buyer_of_holder(_secret(deps), site.merchant_id, holder)
+    invoice = _lock_invoice(session, buyer_id)
     if invoice is not None:
-        return _give_back_to_invoice(deps, session, invoice, _purchase(session, holder, item_id))
-    _lock_wallet(session, holder)
-    return _give_back_to_wallet(deps, session, _purchase(session, holder, item_id), BY_MERCHANT)
+        return _give_back_to_invoice(deps, session, invoice, _purchase(session, buyer_id, item_id))
+    _lock_wallet(session, buyer_id)
+    return _give_back_to_wallet(deps, session, _purchase(session, buyer_id, item_id), BY_MERCHANT)
 
 
 def can_refund_until(deps: Deps, session: Session, grant: Grant) -> int | None:
@@ -136,6 +130,46 @@ def _secret(deps: Deps) -> str:
 def _is_within(deps: Deps, grant: Grant, window_s: int) -> bool:
     """Return whether a window is open. A clock that jumps, either way, opens none for long."""
     return window_s > 0 and abs(deps.clock() - grant.issued_at) <= window_s
+
+
+def _check_undos(deps: Deps, session: Session, wallet_id: str, merchant_id: str) -> None:
+    """Raise RefundNotOffered for who reads by undoing what they have read.
+
+    Half of a day's undos, rounded up, is for the sites of one merchant: none uses up
+    what a reader may need elsewhere.
+    """
+    today = _undone_since(session, wallet_id, deps.clock() - SECONDS_PER_DAY)
+    per_day = deps.settings.undos_per_day
+    if today.total() >= per_day or today[merchant_id] >= (per_day + 1) // 2:
+        raise RefundNotOffered("You have undone as many purchases as one day allows.")
+    since = deps.clock() - READER_LIMIT_S
+    undone = _undone_since(session, wallet_id, since)[merchant_id]
+    # What is to be undone now is among them, and is not kept.
+    kept = _kept_since(session, wallet_id, merchant_id, since) - 1
+    if undone >= kept + SPARE_UNDOS:
+        raise RefundNotOffered("You have undone more than you have kept in 30 days.")
+
+
+def _undone_since(session: Session, wallet_id: str, since: int) -> Counter[str]:
+    """Return how many purchases a wallet has undone, by merchant."""
+    query = select(Refund.merchant_id, func.count()).group_by(Refund.merchant_id)
+    mine = query.where(Refund.owner_id == wallet_id, Refund.by == BY_UNDO)
+    undone: Counter[str] = Counter()
+    for merchant_id, count in session.execute(mine.where(Refund.created_at > since)):
+        undone[merchant_id] = count
+    return undone
+
+
+def _kept_since(session: Session, wallet_id: str, merchant_id: str, since: int) -> int:
+    """Return how many purchases of a merchant's items a wallet has made and not given back."""
+    query = (
+        select(func.count())
+        .select_from(Grant)
+        .join(Site, Site.id == Grant.site_id)
+        .where(Grant.owner_id == wallet_id, Site.merchant_id == merchant_id)
+        .where(Grant.group_id.is_not(None), Grant.revoked_at.is_(None), Grant.issued_at > since)
+    )
+    return session.execute(query).scalar_one()
 
 
 def _returned_lately(deps: Deps, session: Session, wallet_id: str, merchant_id: str) -> int:
@@ -213,6 +247,9 @@ def _take_from_merchants(session: Session, purchase: _Purchase, by: str) -> None
         raise UnknownPurchase("The payment behind this purchase vanished; nobody has its money.")
     for merchant_id, amount_msat in refund_recipes.merchants_among(parts):
         lock_merchant(session, merchant_id)
+        if by == BY_UNDO:
+            # No payout takes what can be undone, so only who owes a commission may lack it.
+            continue
         try:
             require_merchant_balance(session, merchant_id, amount_msat)
         except MerchantBalanceTooLow:
@@ -242,18 +279,3 @@ def _record(deps: Deps, session: Session, purchase: _Purchase, by: str, group_id
     grant.revoked_at = now
     session.flush()
     return refund
-
-
-def _uncount(session: Session, grant: Grant, allowance_id: str) -> None:
-    """Let the allowance spend the price again today; the wallet's lock covers its allowances."""
-    session.execute(
-        update(Allowance)
-        .where(
-            Allowance.wallet_id == grant.owner_id,
-            Allowance.id == allowance_id,
-            Allowance.day == grant.issued_at // SECONDS_PER_DAY,
-            Allowance.spent_msat >= grant.price_msat,
-        )
-        .values(spent_msat=Allowance.spent_msat - grant.price_msat)
-        .execution_options(synchronize_session=False)
-    )

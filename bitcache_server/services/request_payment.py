@@ -2,7 +2,7 @@
 
 import hashlib
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import AddressesExhausted, InvoiceClosed, RailUnavailable
@@ -86,7 +86,7 @@ def _assign(
 ) -> tuple[int, PaymentRequest]:
     """Take the longest-free unused address; derive a new one only when there is none."""
     free_at = invoice.expires_at + deps.settings.late_grace_s + deps.settings.address_quarantine_s
-    address = _reusable(deps, session, book)
+    address = _reusable(deps, session, book, invoice)
     index = address.index if address is not None else book.next_index
     order = PaymentOrder(invoice.id, invoice.amount_msat, invoice.expires_at, book.account, index)
     request = rail.create_request(order)
@@ -108,25 +108,41 @@ def _assign(
     return index, request
 
 
-def _reusable(deps: Deps, session: Session, book: AddressBook) -> Address | None:
+def _reusable(deps: Deps, session: Session, book: AddressBook, invoice: Invoice) -> Address | None:
     """Return an address that expired unpaid long ago, or None to derive the next.
 
     Wallets look only a limited distance past the last used address (the gap limit
     of BIP 44). When the gap is full, an expired address is reused before its
-    quarantine ends; when none has expired either, AddressesExhausted is raised.
+    quarantine ends; when there is none either, AddressesExhausted is raised. What was
+    given out for a top-up goes early to the same wallet only: everything that arrives on
+    it becomes that wallet's money, so a reader's late payment would be somebody else's.
     """
     now = deps.clock()
-    unused = select(Address).where(Address.book_id == book.id, Address.used.is_(False))
-    # Locked, so that the watch cannot find money on it at the same moment.
-    oldest = session.scalar(unused.order_by(Address.free_at).limit(1).with_for_update())
-    if oldest is not None and oldest.free_at <= now:
-        return oldest
+    unused = (Address.book_id == book.id, Address.used.is_(False))
+    expired = (*unused, Address.free_at < now + deps.settings.address_quarantine_s)
+    if invoice.wallet_id is not None:
+        # Before any other, so that one wallet never holds more than its open codes.
+        own = _oldest(session, *expired, Invoice.wallet_id == invoice.wallet_id)
+        if own is not None:
+            return own
+    if rested := _oldest(session, *unused, Address.free_at <= now):
+        return rested
     last_used = session.scalar(
         select(func.max(Address.index)).where(Address.book_id == book.id, Address.used)
     )
     gap = book.next_index - (-1 if last_used is None else last_used) - 1
     if gap < deps.settings.gap_limit:
         return None
-    if oldest is not None and oldest.free_at - deps.settings.address_quarantine_s < now:
-        return oldest
+    if early := _oldest(session, *expired, Invoice.wallet_id.is_(None)):
+        return early
     raise AddressesExhausted("Too many unpaid invoices are open. Try again in a few minutes.")
+
+
+def _oldest(session: Session, *conditions: ColumnElement[bool]) -> Address | None:
+    """Return the address that is free for the longest time, locked.
+
+    So the watch cannot find money on it at the same moment.
+    """
+    query = select(Address).join(Invoice, Invoice.id == Address.invoice_id).where(*conditions)
+    oldest = query.order_by(Address.free_at).limit(1).with_for_update(of=Address)
+    return session.scalar(oldest.execution_options(populate_existing=True))

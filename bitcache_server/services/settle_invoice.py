@@ -12,12 +12,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.invoice_state import Assessment, InvoiceState, PaymentFact, assess
+from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
 from bitcache_server.ledger import chart, recipes, wallet_recipes
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.ledger import Grant
 from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.offers import confirmations_for
 from bitcache_server.services.sale_parts import sale_parts
 
 SECONDS_PER_HOUR = 3_600
@@ -33,16 +35,14 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
     invoice = session.scalars(query.execution_options(populate_existing=True)).one()
     payments = payments_of(session, invoice_id)
-    tips = {p.rail: tip_height(session, p.rail) for p in payments}
-    required = confirmations_required(session, invoice_id)
-    facts = [payment_fact(p, tips[p.rail], required.get(p.rail, 1)) for p in payments]
+    facts = payment_facts(deps, session, invoice, payments)
     now = deps.clock()
     in_time_until = invoice.expires_at + deps.settings.late_grace_s
     truth = assess(invoice.amount_msat, in_time_until, facts, now)
     if invoice.sale_group and truth.state is not InvoiceState.PAID:
         _undo_sale(deps, session, invoice)
-    if invoice.wallet_id is not None:
-        _take_back(session, invoice, invoice.wallet_id, _vanished_msat(payments, facts), now)
+    if vanished_msat := _vanished_msat(payments, facts):
+        invoice.claimed_msat -= wallet_recipes.take_back(session, invoice.id, vanished_msat, now)
     for payment, fact in zip(payments, facts, strict=True):
         _book_receipt(deps, session, invoice, payment, fact)
     if invoice.wallet_id is not None:
@@ -50,6 +50,8 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     elif _is_to_be_sold(invoice, truth):
         _book_sale(deps, session, invoice, truth)
     _store(invoice, truth, now)
+    if invoice.credit_msat and not any(_is_unconfirmed(p) for p in payments):
+        _give_again(session, invoice, now)
     session.flush()
     return invoice
 
@@ -57,7 +59,9 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
 def payments_of(session: Session, invoice_id: str) -> Sequence[Payment]:
     """Return the payments of an invoice in the order of their arrival."""
     query = select(Payment).where(Payment.invoice_id == invoice_id)
-    return session.scalars(query.order_by(Payment.arrived_at, Payment.reference)).all()
+    query = query.order_by(Payment.arrived_at, Payment.reference)
+    # What this session read before the invoice was locked may have been changed since.
+    return session.scalars(query.execution_options(populate_existing=True)).all()
 
 
 def confirmations_required(session: Session, invoice_id: str) -> dict[str, int]:
@@ -77,6 +81,38 @@ def confirmations_of(payment: Payment, tip: int) -> int:
     if payment.block_height is None or payment.removed:
         return 0
     return max(0, tip - payment.block_height + 1)
+
+
+def payment_facts(
+    deps: Deps, session: Session, invoice: Invoice, payments: Sequence[Payment]
+) -> list[PaymentFact]:
+    """Return what the domain needs to know of all payments of an invoice, in their order."""
+    tips = {p.rail: tip_height(session, p.rail) for p in payments}
+    asked = confirmations_required(session, invoice.id)
+    total_msat = sum(p.amount_msat for p in payments if not p.removed)
+    return [
+        payment_fact(
+            p, tips[p.rail], _depth_needed(deps, invoice, p, asked.get(p.rail, 1), total_msat)
+        )
+        for p in payments
+    ]
+
+
+def _depth_needed(
+    deps: Deps, invoice: Invoice, payment: Payment, asked: int, total_msat: int
+) -> int:
+    """Return how deep a payment must be before it counts.
+
+    ``asked`` fits the invoice's amount. Who sends more could take more back, and a surplus
+    can leave again as balance: all of it waits for the depth of the sum. What counts
+    already needs the depth of its own amount only, so that nobody takes a sale back by
+    sending something on top. A surplus that counts on sight still cannot be claimed.
+    """
+    price_msat = msat_to_sat_ceil(invoice.amount_msat) * MSAT_PER_SAT
+    at_stake_msat = total_msat if payment.receipt_group is None else payment.amount_msat
+    if at_stake_msat <= price_msat:
+        return asked
+    return max(asked, confirmations_for(deps, at_stake_msat))
 
 
 def payment_fact(payment: Payment, tip: int, required: int) -> PaymentFact:
@@ -124,14 +160,15 @@ def _vanished_msat(payments: Sequence[Payment], facts: Sequence[PaymentFact]) ->
     return sum(p.amount_msat for p, fact in pairs if p.receipt_group and not fact.settled)
 
 
-def _take_back(
-    session: Session, invoice: Invoice, wallet_id: str, vanished_msat: int, now: int
-) -> None:
-    """Take from the wallet what it still has of a top-up that vanished."""
-    if vanished_msat:
-        invoice.claimed_msat -= wallet_recipes.take_back(
-            session, invoice.id, wallet_id, vanished_msat, now
-        )
+def _is_unconfirmed(payment: Payment) -> bool:
+    return payment.receipt_group is not None and payment.block_height is None
+
+
+def _give_again(session: Session, invoice: Invoice, now: int) -> None:
+    """Return credit to the wallets that it was taken back from when its payment vanished."""
+    given_msat = wallet_recipes.give_again(session, invoice.id, invoice.credit_msat, now)
+    invoice.claimed_msat += given_msat
+    invoice.credit_msat -= given_msat
 
 
 def _is_to_be_sold(invoice: Invoice, truth: Assessment) -> bool:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownInvoice
@@ -18,6 +18,9 @@ from bitcache_server.services.request_payment import request_payment
 from bitcache_server.services.wallets import require_open_wallet
 from bitcache_server.tokens.secrets import new_id
 from bitcache_server.tokens.verifier import challenge_of
+
+#: How many unpaid codes a wallet may have that have not expired.
+OPEN_TOP_UPS = 3
 
 
 def top_up_rails(deps: Deps, session: Session, amount_sat: int) -> tuple[str, ...]:
@@ -38,8 +41,8 @@ def create_top_up(
     """Create an invoice that fills a wallet, inside the caller's transaction.
 
     The amount is what the reader is asked for; whatever arrives becomes theirs, less or
-    more or late. Raises InvalidRequest outside the operator's limits, UnknownWallet, and
-    what an invoice over this rail raises.
+    more or late. Raises InvalidRequest outside the operator's limits and while too many
+    others of this wallet are unpaid, UnknownWallet, and what an invoice over this rail raises.
     """
     settings, least_sat = deps.settings, smallest_sat(deps, session)
     if not least_sat <= amount_sat <= settings.top_up_max_sat:
@@ -47,9 +50,18 @@ def create_top_up(
             f"Choose an amount from {least_sat:,} to {settings.top_up_max_sat:,} sats."
         )
     require_open_wallet(session, wallet_id)
+    _require_few_open(deps, session, wallet_id)
+    check_rail(deps, session, None, rail, amount_sat * MSAT_PER_SAT)
+    invoice = _new_invoice(deps, wallet_id, amount_sat)
+    session.add(invoice)
+    session.flush()
+    request_payment(deps, session, invoice, rail)
+    return invoice
+
+
+def _new_invoice(deps: Deps, wallet_id: str, amount_sat: int) -> Invoice:
     amount_msat, now = amount_sat * MSAT_PER_SAT, deps.clock()
-    check_rail(deps, session, None, rail, amount_msat)
-    invoice = Invoice(
+    return Invoice(
         id=new_id("in"),
         wallet_id=wallet_id,
         item_id="",
@@ -69,14 +81,27 @@ def create_top_up(
         redeemed_msat=0,
         claimed_msat=0,
         created_at=now,
-        expires_at=now + settings.invoice_lifetime_s,
+        expires_at=now + deps.settings.invoice_lifetime_s,
         changed_at=now,
         version=FIRST_VERSION,
     )
-    session.add(invoice)
-    session.flush()
-    request_payment(deps, session, invoice, rail)
-    return invoice
+
+
+def _require_few_open(deps: Deps, session: Session, wallet_id: str) -> None:
+    """Raise InvalidRequest while a wallet holds many addresses to which nothing came.
+
+    They are kept for it longer than others, so one reader must not take them all.
+    """
+    query = select(func.count()).where(
+        Invoice.wallet_id == wallet_id,
+        Invoice.received_msat == 0,
+        Invoice.expires_at + deps.settings.late_grace_s >= deps.clock(),
+    )
+    if (session.scalar(query) or 0) >= OPEN_TOP_UPS:
+        raise InvalidRequest(
+            f"{OPEN_TOP_UPS} codes of yours wait for a payment. Pay one of them, or wait "
+            "until they have expired."
+        )
 
 
 def waiting_top_ups(session: Session, wallet_id: str) -> Sequence[Invoice]:

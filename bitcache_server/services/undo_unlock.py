@@ -15,6 +15,7 @@ from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.wallets import Allowance
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import site_of
+from bitcache_server.services.origins import origins_of
 from bitcache_server.services.refund import undo_purchase
 from bitcache_server.tokens.allowances import AllowanceClaims, read_allowance
 
@@ -41,9 +42,11 @@ def undo_unlock(
     if origin != claims.origin:
         raise OriginNotAllowed("This allowance works on the pages of its own site only.")
     _check_alive(deps, session, claims)
+    if origin not in origins_of(session, claims.site):
+        raise OriginNotAllowed(f"{origin[:200]} is no longer an origin of this item's site.")
     if site_of(deps, session, item_id) != claims.site:
         raise UnknownPurchase("This item is sold by another site.")
-    refund = undo_purchase(deps, session, claims.wallet, item_id, claims.allowance)
+    refund = undo_purchase(deps, session, claims.wallet, item_id)
     wallet = session.get_one(Wallet, claims.wallet, populate_existing=True)
     return Undone(item_id, refund.amount_msat, wallet.balance_msat, wallet.gift_msat)
 

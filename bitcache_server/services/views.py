@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.domain.invoice_state import PaymentFact
 from bitcache_server.domain.money import MSAT_PER_SAT, SAT, exponent_of
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
@@ -16,7 +17,7 @@ from bitcache_server.services.deps import Deps
 from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.offers import rails_for
 from bitcache_server.services.quotes import UsedRate, quote
-from bitcache_server.services.settle_invoice import confirmations_of, payments_of, tip_height
+from bitcache_server.services.settle_invoice import payment_facts, payments_of
 
 
 class FiatView(BaseModel):
@@ -212,7 +213,6 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
     """Return the public view of an invoice."""
     settings = deps.settings
     requests = request_views(deps, session, invoice)
-    required = {request.rail: request.confirmations_required for request in requests}
     rate = None
     if invoice.rate_price_per_btc is not None and invoice.rate_as_of is not None:
         rate = UsedRate(invoice.price_currency, invoice.rate_price_per_btc, invoice.rate_as_of)
@@ -229,7 +229,8 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
         now=deps.clock(),
         rails=list(rails_for(deps, session, merchant, invoice.amount_msat)),
         requests=requests,
-        payments=_payments(session, invoice, required),
+        # Nobody pays before they are told where.
+        payments=_payments(deps, session, invoice) if requests else [],
         received_msat=invoice.received_msat,
         missing_msat=invoice.missing_msat,
         credit_msat=invoice.credit_msat,
@@ -277,21 +278,20 @@ def _request(deps: Deps, row: RequestRow, invoice: Invoice) -> RequestView:
     )
 
 
-def _payments(session: Session, invoice: Invoice, required: dict[str, int]) -> list[PaymentView]:
-    if not required:
-        return []  # Nobody was told where to pay.
+def _payments(deps: Deps, session: Session, invoice: Invoice) -> list[PaymentView]:
     rows = payments_of(session, invoice.id)
-    return [_payment(session, row, required.get(row.rail, 1)) for row in rows]
+    facts = payment_facts(deps, session, invoice, rows)
+    return [_payment(row, fact) for row, fact in zip(rows, facts, strict=True)]
 
 
-def _payment(session: Session, row: Payment, required: int) -> PaymentView:
+def _payment(row: Payment, fact: PaymentFact) -> PaymentView:
     state = "confirmed" if row.block_height is not None else "seen"
     return PaymentView(
         reference=row.reference,
         rail=row.rail,
         amount_msat=row.amount_msat,
-        confirmations=confirmations_of(row, tip_height(session, row.rail)),
-        confirmations_required=required,
+        confirmations=fact.confirmations,
+        confirmations_required=fact.confirmations_required,
         state="removed" if row.removed else state,
         note="" if row.sight_ok else row.sight_reason,
     )

@@ -16,7 +16,7 @@ TRANSFERS_PER_LINE = 8
 #: What a kind of transfer is to the reader: when money came, and when it went.
 _WORDS = {
     Kind.TOP_UP: ("Top-up", "A top-up that vanished from the network"),
-    Kind.CLAIM: ("Left over from a payment", ""),
+    Kind.CLAIM: ("Left over from a payment", "A payment that vanished from the network"),
     Kind.GIFT: ("Gift", "Gift that was given back"),
     Kind.RESERVE: ("", "Withdrawal"),
     Kind.RELEASE: ("Withdrawal that was not sent", ""),

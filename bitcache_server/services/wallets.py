@@ -2,18 +2,25 @@
 
 A browser holds a cookie ``<wallet id>.<session id>.<secret>``; of the secret only its
 SHA-256 is stored. Signing a browser out ends its session here, so that a copy of the
-cookie is worth nothing from then on.
+cookie is worth nothing from then on. So does the reader's proof of who they are: the
+browser gets a new secret with the answer, and a copy of the old cookie is not confirmed
+along with its owner.
 """
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from bitcache_server.domain.errors import ConfirmationRequired, InvalidRequest, UnknownWallet
+from bitcache_server.domain.errors import (
+    ConfirmationRequired,
+    InvalidRequest,
+    SignInRequired,
+    UnknownWallet,
+)
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import Passkey, RecoveryCode, WalletSession
@@ -43,6 +50,8 @@ class Holder:
     session_id: str
     verified_at: int | None
     """When this browser last showed a passkey or the recovery code."""
+    secret_hash: str = field(compare=False, repr=False)
+    """Of the secret in its cookie: who holds an older one is not confirmed with it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def authenticate(deps: Deps, session: Session, cookie: str | None) -> Holder | N
         return None
     if deps.clock() - found.seen_at > SESSION_AGE_S:
         return None
-    return Holder(wallet_id, session_id, found.verified_at)
+    return Holder(wallet_id, session_id, found.verified_at, found.secret_hash)
 
 
 def is_seen_lately(deps: Deps, session: Session, holder: Holder) -> bool:
@@ -128,9 +137,23 @@ def mark_seen(deps: Deps, session: Session, holder: Holder) -> None:
 
 
 def mark_verified(deps: Deps, session: Session, holder: Holder) -> None:
-    """Note that the reader has just shown a passkey or the recovery code in this browser."""
-    row = update(WalletSession).where(*_this(holder.wallet_id, holder.session_id))
-    session.execute(row.values(verified_at=deps.clock()))
+    """Note that the reader has just proved who they are; raise SignInRequired if signed out."""
+    row = update(WalletSession).where(*_with_secret(holder)).returning(WalletSession.id)
+    if session.execute(row.values(verified_at=deps.clock())).first() is None:
+        raise SignInRequired()
+
+
+def renew_cookie(session: Session, holder: Holder) -> str:
+    """Give the browser a new secret and return its cookie's value; the one before is dead.
+
+    Only for an answer that may be lost: the reader must be able to sign in once more.
+    Raises SignInRequired when the holder's secret is not the newest.
+    """
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    row = update(WalletSession).where(*_with_secret(holder)).returning(WalletSession.id)
+    if session.execute(row.values(secret_hash=hash_secret(secret))).first() is None:
+        raise SignInRequired()
+    return f"{holder.wallet_id}.{holder.session_id}.{secret}"
 
 
 def is_secured(session: Session, wallet_id: str) -> bool:
@@ -142,8 +165,9 @@ def is_secured(session: Session, wallet_id: str) -> bool:
 
 def is_confirmed(deps: Deps, session: Session, holder: Holder) -> bool:
     """Say whether ``require_confirmation`` would pass. Only reads."""
-    # Asked of the database: the holder was read before this transaction began.
-    query = select(WalletSession.verified_at).where(*_this(holder.wallet_id, holder.session_id))
+    # Asked of the database: the holder was read before this transaction began, and a copy
+    # of the cookie may have waited while its owner was confirmed.
+    query = select(WalletSession.verified_at).where(*_with_secret(holder))
     verified_at = session.scalar(query)
     # A time of the future is no proof either: the clock was set back since.
     if verified_at is not None and 0 <= deps.clock() - verified_at <= CONFIRMATION_AGE_S:
@@ -177,6 +201,17 @@ def devices(deps: Deps, session: Session, wallet_id: str) -> list[Device]:
     ]
 
 
+def sign_out_device(deps: Deps, session: Session, holder: Holder, session_id: str) -> None:
+    """Sign another browser of the wallet out. Raises ConfirmationRequired, InvalidRequest.
+
+    Without the proof, whoever copied a cookie could lock the owner out.
+    """
+    if session_id == holder.session_id:
+        raise InvalidRequest("This browser signs out with its own button.")
+    require_confirmation(deps, session, holder)
+    revoke_session(deps, session, holder.wallet_id, session_id)
+
+
 def revoke_session(deps: Deps, session: Session, wallet_id: str, session_id: str) -> None:
     """Sign one browser out; one that is signed out or unknown stays as it is."""
     row = update(WalletSession).where(*_this(wallet_id, session_id))
@@ -184,7 +219,11 @@ def revoke_session(deps: Deps, session: Session, wallet_id: str, session_id: str
 
 
 def revoke_other_sessions(deps: Deps, session: Session, holder: Holder) -> None:
-    """Sign out every browser of the wallet but the one that asks."""
+    """Sign out every browser of the wallet but the one that asks.
+
+    Raises ConfirmationRequired, as ``sign_out_device``.
+    """
+    require_confirmation(deps, session, holder)
     others = update(WalletSession).where(
         WalletSession.wallet_id == holder.wallet_id,
         WalletSession.id != holder.session_id,
@@ -220,6 +259,12 @@ def leave_wallet(deps: Deps, session: Session, holder: Holder | None, understood
     revoke_session(deps, session, holder.wallet_id, holder.session_id)
 
 
+def is_signed_out(session: Session, wallet_id: str, session_id: str) -> bool:
+    """Say whether a browser is signed out, or unknown by now."""
+    query = select(WalletSession.id).where(*_this(wallet_id, session_id))
+    return session.scalar(query) is None
+
+
 def require_open_wallet(session: Session, wallet_id: str) -> None:
     """Raise UnknownWallet when there is no such wallet or its reader has deleted it."""
     query = select(Wallet.id).where(Wallet.id == wallet_id, Wallet.closed_at.is_(None))
@@ -233,3 +278,8 @@ def _this(wallet_id: str, session_id: str) -> tuple[ColumnElement[bool], ...]:
         WalletSession.id == session_id,
         WalletSession.revoked_at.is_(None),
     )
+
+
+def _with_secret(holder: Holder) -> tuple[ColumnElement[bool], ...]:
+    newest = WalletSession.secret_hash == holder.secret_hash
+    return (*_this(holder.wallet_id, holder.session_id), newest)

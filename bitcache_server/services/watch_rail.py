@@ -12,9 +12,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.outcome import Outcome
-from bitcache_server.models.operations import ChainBlock
-from bitcache_server.models.sales import Address, Payment
+from bitcache_server.models.operations import ChainBlock, JobLease
+from bitcache_server.models.sales import Address, Invoice, Payment
 from bitcache_server.models.session import write_transaction
+from bitcache_server.models.upsert import insert_missing
 from bitcache_server.rails.base import (
     BlockConnected,
     BlockDisconnected,
@@ -84,10 +85,12 @@ def stored_cursor(session: Session, rail: str) -> Cursor | None:
 def _lock_walk(session: Session, rail: str) -> None:
     """Let one process at a time book what this rail saw.
 
-    Whoever waited for the lock must read what the other one booked.
+    The lock is a row that stays: the tip's own would be another one with each block.
+    Whoever waited for it must read what the other one booked.
     """
-    tip = select(ChainBlock).where(ChainBlock.rail == rail).order_by(ChainBlock.height.desc())
-    session.scalar(tip.limit(1).with_for_update())
+    name = f"walk:{rail}"
+    insert_missing(session, JobLease, name=name, holder="", expires_at=0)
+    session.scalar(select(JobLease).where(JobLease.name == name).with_for_update())
     session.expire_all()
 
 
@@ -219,8 +222,12 @@ def _arrival(now: int, block: BlockRef | None) -> int:
 
 
 def _settle_all(deps: Deps, session: Session, invoice_ids: Set[str | None]) -> None:
-    # In the order of the ids, so that two processes lock rows in the same order.
-    for invoice_id in sorted(i for i in invoice_ids if i is not None):
+    ids = sorted(i for i in invoice_ids if i is not None)
+    # All invoices before the first wallet, in the order of their ids: so does everybody.
+    for start in range(0, len(ids), MATCH_CHUNK):
+        chunk = select(Invoice.id).where(Invoice.id.in_(ids[start : start + MATCH_CHUNK]))
+        session.execute(chunk.order_by(Invoice.id).with_for_update())
+    for invoice_id in ids:
         settle_invoice(deps, session, invoice_id)
 
 
@@ -233,7 +240,7 @@ def check_unconfirmed(deps: Deps, session: Session, rail: Rail) -> int:
     query = select(Payment).where(
         Payment.rail == rail.name, Payment.block_height.is_(None), Payment.removed.is_(False)
     )
-    waiting = [(p.reference, _as_observation(p)) for p in session.scalars(query)]
+    waiting = [(p.reference, as_observation(p)) for p in session.scalars(query)]
     session.rollback()
     removed = 0
     for reference, observation in waiting:
@@ -255,7 +262,8 @@ def _remove(deps: Deps, session: Session, rail: str, reference: str) -> int:
     return 1
 
 
-def _as_observation(payment: Payment) -> Observation:
+def as_observation(payment: Payment) -> Observation:
+    """Return a stored payment as the rail reported it before it was in a block."""
     return Observation(
         rail=payment.rail,
         reference=payment.reference,

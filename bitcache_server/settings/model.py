@@ -144,8 +144,8 @@ class Settings(BaseSettings):
     """What may leave within 24 hours, withdrawals and payouts together."""
     payout_approval_above_sat: Annotated[int, Field(ge=0)] = 1_000_000
     """Larger payouts wait until two operators have approved them."""
-    payout_confirmations: Annotated[int, Field(ge=1, le=144)] = 1
-    """How deep a payout must be before it is booked as gone."""
+    payout_confirmations: Annotated[int, Field(ge=1, le=144)] = 6
+    """How deep a payout must be before it is booked as gone, for good."""
     payout_conflict_confirmations: Annotated[int, Field(ge=1, le=1_000)] = 6
     """How deep another spend of a payout's coins must be before the payout has failed."""
     payout_batch_size: Annotated[int, Field(ge=1, le=500)] = 100
@@ -178,8 +178,11 @@ class Settings(BaseSettings):
     limit_invoices_per_site: str = "600/minute"
     limit_reads_per_address: str = "600/minute"
     limit_unlocks_per_address: str = "120/minute"
-    limit_recoveries_per_address: str = "5/minute;20/day"
-    """Sign-ins with a recovery code."""
+    limit_recoveries_per_address: str = "5/minute;60/hour"
+    """Sign-ins with a recovery code; a signed-in wallet's confirmations count for it alone.
+
+    Nobody guesses 140 bits, so no day is needed: many readers may share an address.
+    """
     rate_limit_storage: str = Field(default="memory://", repr=False)
     """``memory://`` counts per process; ``redis://…`` counts for all of them."""
 

@@ -2,7 +2,9 @@
 
 A path comes from a merchant over the API and must not reach anything but
 regular, visible files inside the folder: not by ``..``, not by a symbolic
-link, and not by a device or a pipe that would block the process.
+link, and not by a device or a pipe that would block the process. Where it
+names a folder it stays in there, too: each site has one, and its links must
+not lead to the files of others.
 """
 
 import os
@@ -82,15 +84,20 @@ class LocalFiles:
         return os.fdopen(descriptor, "rb")
 
     def _resolve(self, relative_path: str) -> Path:
-        """Return the absolute path without links; raise FilePathRefused or FileMissing."""
+        """Return the absolute path without links; raise FilePathRefused or FileMissing.
+
+        There may be nothing at it: whether a link that leads away leads to something is
+        not told.
+        """
         _check_spelling(relative_path)
         try:
             root = self._root.resolve(strict=True)
-            path = root.joinpath(relative_path).resolve(strict=True)
+            folder = root.joinpath(relative_path.partition("/")[0]).resolve()
+            path = root.joinpath(relative_path).resolve()
         except (OSError, RuntimeError):  # RuntimeError: links in a circle.
             raise _missing() from None
-        if not path.is_relative_to(root):
-            raise FilePathRefused("The path leaves the files folder.")
+        if not (path.is_relative_to(root) and path.is_relative_to(folder)):
+            raise FilePathRefused("The path leaves its folder.")
         return path
 
 

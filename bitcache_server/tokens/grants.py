@@ -32,7 +32,7 @@ class GrantClaims:
     site: str
     item: str
     holder: str
-    """Who bought: an invoice or a wallet id."""
+    """Who bought: an invoice, or the name of a wallet for this merchant (``holders.py``)."""
     price_msat: int
     """What was paid for it."""
     issued_at: int

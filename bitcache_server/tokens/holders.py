@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 HOLDER_PREFIX = "ho_"
+INVOICE_PREFIX = "in_"
 _PURPOSE = b"bitcache.holder.v1"
 _KEY_BYTES = 64
 
@@ -28,12 +29,25 @@ def holder_name(secret_key: str, merchant_id: str, wallet_id: str) -> str:
 
 def wallet_of_holder(secret_key: str, merchant_id: str, name: str) -> str | None:
     """Return the wallet behind a name that was made for this merchant, or None."""
+    if not name.startswith(HOLDER_PREFIX):
+        return None
     text = name.removeprefix(HOLDER_PREFIX)
     try:
         sealed = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         return _cipher(secret_key).decrypt(sealed, [merchant_id.encode()]).decode()
     except (InvalidTag, ValueError, binascii.Error):
         return None
+
+
+def buyer_of_holder(secret_key: str, merchant_id: str, holder: str) -> str:
+    """Return the wallet or invoice that a merchant's word for a buyer stands for.
+
+    That is "" for whatever stands for nobody, a wallet's own id among it: no merchant
+    is told one.
+    """
+    if holder.startswith(HOLDER_PREFIX):
+        return wallet_of_holder(secret_key, merchant_id, holder) or ""
+    return holder if holder.startswith(INVOICE_PREFIX) else ""
 
 
 @lru_cache(maxsize=4)

@@ -75,6 +75,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'signed'"),
         postgresql_where=sa.text("state = 'signed'"),
     )
+    op.create_index(
+        "uq_payout_batches_reference",
+        "payout_batches",
+        ["rail", "reference"],
+        unique=True,
+        sqlite_where=sa.text("state <> 'failed'"),
+        postgresql_where=sa.text("state <> 'failed'"),
+    )
     op.create_table(
         "payout_approvals",
         sa.Column("payout_id", sa.String(length=64), nullable=False),

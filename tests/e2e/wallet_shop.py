@@ -16,6 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from bitcache_server.http.wallet import cookie
+from bitcache_server.http.wallet.withdraw_order import WithdrawOrder, seal_order
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import RecoveryCode
@@ -85,7 +86,6 @@ def _stock(world: World) -> dict[str, Shown]:
     poor.fill(1_200)
     invoices = _top_ups(world, new)
     receipt = f"/wallet/purchases/{world.article_id}/1/receipt"
-    review = f"/wallet/withdraw/review?address={ADDRESS}&amount=10000"
     return {
         "welcome": Shown("/wallet", None),
         "home": Shown("/wallet?done=claimed", rich),
@@ -104,9 +104,11 @@ def _stock(world: World) -> dict[str, Shown]:
         "claim-wrong": Shown("/wallet/claim", rich, {"code": "in_half.a-code"}),
         "withdraw": Shown("/wallet/withdraw?done=asked", rich),
         "withdraw-too-little": Shown("/wallet/withdraw", poor),
-        "withdraw-wrong": Shown("/wallet/withdraw/review?address=nonsense&amount=10000", rich),
-        "withdraw-review": Shown(review, rich),
-        "withdraw-confirm": Shown(review, guarded),
+        "withdraw-wrong": Shown(
+            "/wallet/withdraw/review", rich, {"address": "nonsense", "amount": "10000"}
+        ),
+        "withdraw-review": Shown(review(world, rich), rich),
+        "withdraw-confirm": Shown(review(world, guarded), guarded),
         "account": Shown("/wallet/account", rich),
         "account-rest": Shown("/wallet/account", poor),
         "security": Shown("/wallet/security", rich),
@@ -120,13 +122,21 @@ def _stock(world: World) -> dict[str, Shown]:
     }
 
 
+def review(world: World, reader: Reader) -> str:
+    """Return where the form of a withdrawal leads."""
+    order = seal_order(world.deps, reader.wallet_id, WithdrawOrder(ADDRESS, "10000"))
+    return f"/wallet/withdraw/review?order={order}"
+
+
 def _top_ups(world: World, reader: Reader) -> dict[str, str]:
-    ids = {name: reader.top_up(20_000) for name in ("part", "seen", "paid", "waiting")}
+    ids = {name: reader.top_up(20_000) for name in ("part", "seen", "paid")}
     world.rail.pay(target_of(world, ids["part"]), 7_000_000)
     world.rail.pay(target_of(world, ids["paid"]), 20_000_000)
     world.mine()
     world.rail.pay(target_of(world, ids["seen"]), 20_000_000)
     world.watch()
+    # No more than three may wait for money at once.
+    ids["waiting"] = reader.top_up(20_000)
     return {name: f"/wallet/top-up/{invoice_id}" for name, invoice_id in ids.items()}
 
 

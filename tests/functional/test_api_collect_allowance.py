@@ -13,6 +13,7 @@ from bitcache_server.services.allowances import (
     revoke_allowance,
 )
 from bitcache_server.services.merchants import add_site
+from bitcache_server.services.wallets import open_session
 from bitcache_server.tokens.allowances import read_allowance
 from tests.support.api import assert_refused, at_once, call
 from tests.support.clicks import Clicker, open_clicker
@@ -30,7 +31,10 @@ def approved(reader: Clicker, days: int = 90) -> str:
         allowance = create_allowance(
             world.deps, world.session, reader.wallet_id, world.site_id, ORIGIN, limits
         )
-        return approve(world.deps, world.session, allowance, sha256_challenge(VERIFIER))
+        cookie = open_session(world.deps, world.session, reader.wallet_id, "Test", verified=False)
+        session_id = cookie.split(".")[1]
+        challenge = sha256_challenge(VERIFIER)
+        return approve(world.deps, world.session, allowance, challenge, session_id)
 
 
 def collect(

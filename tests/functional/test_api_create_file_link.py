@@ -44,6 +44,9 @@ def test_who_gets_none(world: World) -> None:
 
 
 def test_it_ends_with_the_purchase(world: World) -> None:
+    own = world.deps.settings.files_dir / world.site_id
+    own.mkdir()
+    (own / "song.ogg").write_bytes(b"OggS")
     body = {
         "title": "A",
         "price": 7_000,

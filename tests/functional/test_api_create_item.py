@@ -145,11 +145,12 @@ def test_currencies(sqlite_world: World) -> None:
 
 def test_files(sqlite_world: World) -> None:
     world = sqlite_world
-    files = world.deps.settings.files_dir
-    (files / "folder").mkdir()
+    files = world.deps.settings.files_dir / world.site_id
+    (files / "folder").mkdir(parents=True)
     (files / "folder" / "größe ☃.pdf").write_bytes(b"%PDF-")
     (files / ".hidden").write_bytes(b"x")
     (files.parent / "outside.txt").write_text("secret")
+    (files / "song.ogg").write_bytes(b"OggS")
     (files / "way-out").symlink_to(files.parent)
     os.mkfifo(files / "pipe")
     item = create(world, content_html=..., file_path="folder/größe ☃.pdf").get_json()
@@ -176,7 +177,28 @@ def test_files(sqlite_world: World) -> None:
     assert_refused(world, answer, 404, "file_missing")
 
 
+def test_what_lies_beside_the_sites_own_folder_cannot_be_sold(sqlite_world: World) -> None:
+    world = sqlite_world
+    files = world.deps.settings.files_dir
+    for folder in (world.site_id, "st_other"):
+        (files / folder).mkdir()
+    (files / "st_other" / "theirs.pdf").write_bytes(b"%PDF-")
+    # The operator's own file, and what another site sells: as if it were not there.
+    for path in ("song.ogg", "st_other/theirs.pdf", "st_other/nothing.pdf", "nothing.pdf"):
+        answer = create(world, content_html=..., file_path=path)
+        assert_refused(world, answer, 404, "file_missing")
+    (files / world.site_id / "link.pdf").symlink_to("../st_other/theirs.pdf")
+    (files / world.site_id / "nowhere.pdf").symlink_to("../st_other/nothing.pdf")
+    up = (f"../{name}" for name in ("st_other/theirs.pdf", "st_other/nothing.pdf", "song.ogg"))
+    for path in ("link.pdf", "nowhere.pdf", *up):
+        answer = create(world, content_html=..., file_path=path)
+        assert_refused(world, answer, 422, "file_path_refused")
+
+
 def test_the_same_external_id_changes_the_item(world: World) -> None:
+    own = world.deps.settings.files_dir / world.site_id
+    own.mkdir()
+    (own / "song.ogg").write_bytes(b"OggS")
     first = create(world, external_id="post-7").get_json()
     second = create(world, external_id=" post-7 ", title="B", price=9, currency="SAT").get_json()
     assert (second["id"], second["title"], second["external_id"]) == (first["id"], "B", "post-7")

@@ -12,6 +12,7 @@ from tests.support.purchases import (
     buy_from_balance,
     earned,
     fill_wallet,
+    holder_of,
     pay_out,
     purses,
 )
@@ -71,26 +72,38 @@ def test_an_invoice(world: World) -> None:
 def test_a_repeated_call_gets_the_same_answer(world: World) -> None:
     fill_wallet(world)
     buy_from_balance(world)
-    first, again = (give_back(world, WALLET, key="key-1") for _ in range(2))
+    holder = holder_of(world)
+    first, again = (give_back(world, holder, key="key-1") for _ in range(2))
     assert first.get_json() == again.get_json()
-    assert_refused(world, give_back(world, WALLET, key="key-2"), 409, "already_refunded")
-    other = give_back(world, WALLET, world.article_id, key="key-1")
+    assert_refused(world, give_back(world, holder, key="key-2"), 409, "already_refunded")
+    other = give_back(world, holder, world.article_id, key="key-1")
     assert_refused(world, other, 409, "idempotency_conflict")
     assert purses(world) == (20_000_000, 0)
 
 
 def test_what_nobody_bought(world: World) -> None:
     fill_wallet(world)
-    for holder in (WALLET, "in_none", "ho_none", "", "\u2603"):
-        assert_refused(world, give_back(world, holder), 404, "unknown_purchase")
-    assert_refused(world, give_back(world, WALLET, "it_none"), 404, "unknown_item")
+    holder = holder_of(world)
+    for nobody in (holder, "in_none", "ho_none", "", "\u2603"):
+        assert_refused(world, give_back(world, nobody), 404, "unknown_purchase")
+    assert_refused(world, give_back(world, holder, "it_none"), 404, "unknown_item")
+
+
+def test_a_reader_is_known_by_the_merchants_own_name_only(world: World) -> None:
+    fill_wallet(world)
+    grant = buy_from_balance(world).grant
+    for name in (WALLET, holder_of(world, merchant_id="me_other"), f"ho_{WALLET}"):
+        assert_refused(world, give_back(world, name), 404, "unknown_purchase")
+    holder = call(world, "GET", "/v1/grant", grant).get_json()["holder"]
+    assert holder == holder_in_statement(world)
+    assert give_back(world, holder).status_code == 201
 
 
 def test_money_that_is_on_its_way_out(world: World) -> None:
     fill_wallet(world)
     buy_from_balance(world)
     pay_out(world)
-    assert_refused(world, give_back(world, WALLET), 409, "merchant_balance_too_low")
+    assert_refused(world, give_back(world, holder_of(world)), 409, "merchant_balance_too_low")
 
 
 def test_only_the_sites_own_server(world: World) -> None:

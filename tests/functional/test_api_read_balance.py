@@ -31,7 +31,11 @@ def test_a_new_merchant_has_the_operators_terms(world: World) -> None:
 
 
 def test_the_operators_bounds_come_from_the_settings(tmp_path: Path, database_url: str) -> None:
-    settings: dict[str, Any] = {"commission_ppm": 0, "commission_min_msat": 40, "commission_max_msat": 90}
+    settings: dict[str, Any] = {
+        "commission_ppm": 0,
+        "commission_min_msat": 40,
+        "commission_max_msat": 90,
+    }
     with opened_world(tmp_path, database_url, **settings) as shop:
         fill_wallet(shop)
         buy_from_balance(shop)

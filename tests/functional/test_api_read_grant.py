@@ -9,9 +9,14 @@ import pytest
 
 from bitcache_server.http.api_v1 import read_grant
 from bitcache_server.models.session import write_transaction
+from bitcache_server.services import deliver
+from bitcache_server.services.deliver import ALIVE_S
 from bitcache_server.services.merchants import rotate_site_secret
-from bitcache_server.services.site_keys import CACHE_S
+from bitcache_server.services.site_keys import CACHE_S, signer_for
+from bitcache_server.tokens.grants import GrantClaims
 from tests.support.api import assert_refused, call
+from tests.support.clicks import open_clicker
+from tests.support.purchases import holder_of
 from tests.support.world import ORIGIN, World
 
 
@@ -65,6 +70,59 @@ def test_both_ways_give_the_same_answer(
     assert quick.get_json() == slow.get_json()
     assert {name for name, _ in quick.headers} <= {name for name, _ in slow.headers}
     assert quick.headers["Cache-Control"] == slow.headers["Cache-Control"]
+
+
+def test_an_undone_grant_is_refused_everywhere(world: World) -> None:
+    reader = open_clicker(world)
+    kept, undone = reader.unlock(world.file_id)["grant"], reader.unlock()["grant"]
+    for headers in ({}, {"Origin": ORIGIN}):
+        for grant in (kept, undone):
+            assert call(world, "GET", "/v1/grant", grant, headers=headers).status_code == 200
+    assert (
+        world.post("/v1/unlocks/undo", {"item": world.article_id}, reader.token).status_code == 200
+    )
+    # Every process forgets within this time that the grant was good.
+    for later_s in (ALIVE_S, 365 * 86_400):
+        world.clock.pass_time(later_s)
+        for headers in ({}, {"Origin": ORIGIN}):
+            answer = call(world, "GET", "/v1/grant", undone, headers=headers)
+            assert_refused(world, answer, 403, "grant_revoked")
+            assert call(world, "GET", "/v1/grant", kept, headers=headers).status_code == 200
+
+
+def test_a_wallets_grant_that_was_just_looked_up_is_not_looked_up_again(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = open_clicker(sqlite_world).unlock()["grant"]
+    first = call(sqlite_world, "GET", "/v1/grant", grant)
+    asked: list[object] = []
+    monkeypatch.setattr(deliver, "_check_alive", lambda *args: asked.append(args))
+    assert call(sqlite_world, "GET", "/v1/grant", grant).get_json() == first.get_json()
+    assert asked == []
+    sqlite_world.clock.pass_time(ALIVE_S)
+    assert call(sqlite_world, "GET", "/v1/grant", grant).status_code == 200
+    # A clock that is set back trusts nothing for longer.
+    sqlite_world.clock.pass_time(-1)
+    assert call(sqlite_world, "GET", "/v1/grant", grant).status_code == 200
+    assert len(asked) == 2
+
+
+def test_another_merchants_name_for_a_reader_opens_nothing(sqlite_world: World) -> None:
+    world = sqlite_world
+    reader = open_clicker(world)
+    reader.unlock()
+    signer = signer_for(world.deps, world.session, world.site_id)
+    for holder, opens in (
+        (holder_of(world, reader.wallet_id), True),
+        (holder_of(world, reader.wallet_id, "me_other"), False),
+        (reader.wallet_id, False),
+        ("ho_", False),
+    ):
+        claims = GrantClaims(
+            world.site_id, world.article_id, holder, 1, world.clock(), None, revision=1
+        )
+        answer = world.get(f"/v1/content/{world.article_id}", signer.issue(claims))
+        assert answer.status_code == (200 if opens else 403)
 
 
 def test_a_grant_ends_to_the_second(sqlite_world: World) -> None:

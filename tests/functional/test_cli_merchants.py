@@ -172,11 +172,11 @@ def test_a_refund(
     holder = cli.ask("merchant", "statement", merchant_id)["lines"][0]["holder"]
     done: dict[str, Any] = cli.ask("refund", holder, item_id)
     assert (done["holder"], done["item"], done["amount_msat"]) == (holder, item_id, 500_000)
-    assert cli.refuse("refund", WALLET, item_id)[0] == "already_refunded"
-    assert cli.refuse("refund", "wa_none", item_id)[0] == "unknown_purchase"
-    assert cli.refuse("refund", WALLET, "it_none")[0] == "unknown_item"
+    assert cli.refuse("refund", holder, item_id)[0] == "already_refunded"
+    assert cli.refuse("refund", WALLET, item_id)[0] == "unknown_purchase"
+    assert cli.refuse("refund", holder, "it_none")[0] == "unknown_item"
     buy()
-    assert "Gave 500 sat back" in cli.run("refund", WALLET, item_id).stdout
+    assert "Gave 500 sat back" in cli.run("refund", holder, item_id).stdout
     assert audit(session).findings == []
 
 

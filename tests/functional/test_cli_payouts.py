@@ -29,6 +29,7 @@ def rail(monkeypatch: pytest.MonkeyPatch) -> FakeRail:
 def cli(tmp_path: Path, database_url: str, rail: FakeRail) -> Cli:
     assert rail.name == "fake"
     values = {"database_url": database_url, "rails": ["fake"], "payout_approval_above_sat": 40_000}
+    values["payout_confirmations"] = 1
     return Cli(write_config(tmp_path, **values))
 
 
@@ -78,6 +79,28 @@ def test_what_people_see(cli: Cli, merchant_id: str, rail: FakeRail) -> None:
     assert "Never mind." in taken_back
     assert cli.run("payout", "list").stdout == "(none)\n"
     assert cli.refuse("payout", "cancel", asked)[0] == "payout_not_waiting"
+
+
+def test_a_refused_transaction_is_set_aside(cli: Cli, merchant_id: str, rail: FakeRail) -> None:
+    rail.refuse_payouts("bad-txns")
+    first, second = (
+        cli.ask("payout", "request", merchant_id, "--sat", amount)["id"]
+        for amount in ("20000", "10000")
+    )
+    assert cli.refuse("payout", "set-aside", first)[0] == "payout_not_waiting"
+    assert cli.ask("payout", "run-now")["signed"] == 2
+    third = cli.ask("payout", "request", merchant_id, "--sat", "5000")["id"]
+    assert cli.ask("payout", "run-now")["signed"] == 0
+    aside = cli.ask("payout", "set-aside", second)
+    assert (aside["state"], aside["reason"]) == ("sending", "the node refuses: bad-txns")
+    assert cli.ask("payout", "run-now")["signed"] == 1
+    rail.refuse_payouts("")
+    cli.ask("payout", "run-now")
+    rail.confirm()
+    cli.ask("payout", "run-now")
+    settled = cli.ask("payout", "list", "--state", "settled")["payouts"]
+    assert {one["id"] for one in settled} == {first, second, third}
+    assert cli.ask("ledger", "audit")["clean"]
 
 
 def test_pages_of_the_list(cli: Cli, merchant_id: str) -> None:

@@ -17,7 +17,9 @@ SIZE = len(SONG)
 
 def add_file(world: World, name: str, content: bytes) -> str:
     """Put a file for sale; return the item's id."""
-    (world.deps.settings.files_dir / name).write_bytes(content)
+    own = world.deps.settings.files_dir / world.site_id
+    own.mkdir(exist_ok=True)
+    (own / name).write_bytes(content)
     body = {"title": "A file", "price": 7_000, "currency": "SAT", "file_path": name}
     answer = call(world, "POST", "/v1/items", world.secret, json=body)
     assert answer.status_code == 201, answer.text

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bitcache_server.http.context import block_of
 from tests.support.api import assert_refused, call
 from tests.support.world import ORIGIN, World, sha256_challenge
 
@@ -107,3 +108,9 @@ def test_invoices_per_site(start_world: Callable[..., World]) -> None:
     world = start_world(limit_invoices_per_site="3/hour")
     found = [order(world, f"203.0.113.{n}", world.article_id).status_code for n in range(5)]
     assert found == [201, 201, 201, 429, 429]
+
+
+def test_ipv4_readers_of_an_ipv6_listener_count_each_for_themselves() -> None:
+    assert block_of("::ffff:1.2.3.4") == "1.2.3.4"
+    assert block_of("::ffff:1.2.3.4") != block_of("::ffff:200.2.3.4")
+    assert block_of("2001:db8:1:2::3") == block_of("2001:db8:1:2::4")

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from bitcache_server.domain.errors import InvalidRequest, NodeUnreachable, UnknownRail
+from bitcache_server.domain.outcome import Outcome
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.solvency import Reconciliation
+from bitcache_server.rails.base import Lookup
 from bitcache_server.rails.fake import FakeRail
 from bitcache_server.services.diagnose_money import check_money
 from bitcache_server.services.health import check_parts
@@ -109,6 +111,21 @@ def test_overpaid_late_and_short_payments_agree(shop: World) -> None:
     shop.expire(10_000)
     shop.pay(late, 6_000_000)
     assert_ok(shop, total_msat + 6_000_000)
+
+
+def test_a_payment_that_nobody_can_find_any_more_is_not_missing(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger sends a transaction that no block takes; nodes drop it after a while."""
+    reference = shop.pay(shop.buy(), 700_000_000, "its fee is low")
+    assert_ok(shop, FLOAT_MSAT + 700_000_000)
+    shop.rail.lose(reference)
+    dropped = Lookup(Outcome.UNKNOWN, None, "mempool min fee not met")
+    monkeypatch.setattr(shop.rail, "lookup", lambda _: dropped)
+    assert_ok(shop, FLOAT_MSAT)
+    # Other money is missed all the same.
+    shop.rail.fund(-1_000_000)
+    assert look(shop).code is Code.SHORT
 
 
 def test_money_that_was_seen_by_the_rail_alone_is_not_missing(shop: World) -> None:

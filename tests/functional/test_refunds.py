@@ -1,6 +1,7 @@
 """A purchase is given back: undone, returned by the reader, or by the merchant."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -34,13 +35,15 @@ from tests.support.purchases import (
     buy_from_balance,
     earned,
     fill_wallet,
+    holder_of,
     pay_out,
     purses,
     revisions_alive,
+    sell_elsewhere,
     sell_shared,
     spent_today,
 )
-from tests.support.shops import PRICE_MSAT, assert_nothing_lost, held, sell_at
+from tests.support.shops import PRICE_MSAT, assert_nothing_lost, held, opened_world, sell_at
 from tests.support.world import ORIGIN, Purchase, World
 
 DAY_S = 86_400
@@ -59,11 +62,10 @@ def in_transaction(world: World, work: Callable[[], Refund]) -> int:
         return work().amount_msat
 
 
-def undo(world: World, item_id: str = "", allowance_id: str | None = None) -> int:
+def undo(world: World, item_id: str = "") -> int:
     item_id = item_id or world.file_id
     return in_transaction(
-        world,
-        lambda: refund.undo_purchase(world.deps, world.session, WALLET, item_id, allowance_id),
+        world, lambda: refund.undo_purchase(world.deps, world.session, WALLET, item_id)
     )
 
 
@@ -74,8 +76,8 @@ def give_back(world: World, item_id: str = "", wallet_id: str = WALLET) -> int:
     )
 
 
-def merchant_refunds(world: World, holder: str = WALLET, item_id: str = "") -> int:
-    item_id = item_id or world.file_id
+def merchant_refunds(world: World, holder: str = "", item_id: str = "") -> int:
+    item_id, holder = item_id or world.file_id, holder or holder_of(world)
 
     def work() -> Refund:
         site = get_site(world.session, world.site_id)
@@ -108,9 +110,10 @@ def test_an_undo_gives_everything_back_to_where_it_came_from(world: World) -> No
     allow(world)
     buy_from_balance(world, allowance_id=ALLOWANCE, origin=ORIGIN)
     assert (purses(world), spent_today(world)) == ((2_000_000, 0), FILE_MSAT)
-    assert undo(world, allowance_id=ALLOWANCE) == FILE_MSAT
+    assert undo(world) == FILE_MSAT
     # The part that was a gift is a gift again: it can never be withdrawn.
-    assert (purses(world), spent_today(world)) == ((6_000_000, 3_000_000), 0)
+    # Nor can what the site may take today be taken twice.
+    assert (purses(world), spent_today(world)) == ((6_000_000, 3_000_000), FILE_MSAT)
     assert (earned(world), held(world, chart.COMMISSION)) == ((0,), 0)
     assert revisions_alive(world, world.file_id) == []
 
@@ -156,34 +159,79 @@ def test_a_clock_that_jumps_back_opens_no_window_for_long(world: World) -> None:
     undo(world)
 
 
-def test_a_wallet_undoes_so_many_purchases_a_day(world: World) -> None:
-    fill_wallet(world)
-    items = [sell_at(world, 100 + number) for number in range(7)]
-    for item_id in items[:5]:
+def buy_and_undo(world: World, *item_ids: str) -> None:
+    for item_id in item_ids:
         buy_from_balance(world, item_id)
         undo(world, item_id)
-    buy_from_balance(world, items[5])
-    refuse(RefundNotOffered, lambda: undo(world, items[5]), "one day")
+
+
+def keep_some(world: World, count: int, first_sat: int = 500) -> None:
+    """Buy what is not given back, so that the 30 days allow more undos."""
+    for number in range(count):
+        buy_from_balance(world, sell_at(world, first_sat + number))
+
+
+def test_a_wallet_undoes_so_many_purchases_a_day(world: World) -> None:
+    fill_wallet(world)
+    items = [sell_at(world, 100 + number) for number in range(3)]
+    elsewhere = [sell_elsewhere(world, name) for name in ("Bob", "Eve", "Dan")]
+    buy_and_undo(world, items[0], elsewhere[0], elsewhere[1], items[1], elsewhere[2])
+    keep_some(world, 5)
+    buy_from_balance(world, items[2])
+    refuse(RefundNotOffered, lambda: undo(world, items[2]), "one day")
     # A clock that was set back does not begin the day anew.
     world.clock.pass_time(-10 * DAY_S)
-    buy_from_balance(world, items[6])
-    refuse(RefundNotOffered, lambda: undo(world, items[6]), "one day")
-    world.clock.pass_time(12 * DAY_S)
     other = sell_at(world, 90)
     buy_from_balance(world, other)
-    undo(world, other)
+    refuse(RefundNotOffered, lambda: undo(world, other), "one day")
+    world.clock.pass_time(12 * DAY_S)
+    buy_and_undo(world, sell_at(world, 80))
 
 
-def test_the_days_limit_goes_down_only_for_its_own_day(world: World) -> None:
+def test_no_merchant_uses_up_what_a_reader_may_undo_elsewhere(world: World) -> None:
     fill_wallet(world)
-    allow(world)
-    world.clock.pass_time(DAY_S - world.clock() % DAY_S - 10)
-    buy_from_balance(world, allowance_id=ALLOWANCE, origin=ORIGIN)
-    world.clock.pass_time(20)
-    buy_from_balance(world, world.article_id, allowance_id=ALLOWANCE, origin=ORIGIN)
-    undo(world, allowance_id=ALLOWANCE)
-    # Today's limit has nothing of yesterday's purchase to give back.
-    assert spent_today(world) == PRICE_MSAT
+    keep_some(world, 5)
+    buy_and_undo(world, *(sell_at(world, 100 + number) for number in range(3)))
+    fourth = sell_at(world, 90)
+    buy_from_balance(world, fourth)
+    refuse(RefundNotOffered, lambda: undo(world, fourth), "one day")
+    buy_and_undo(world, sell_elsewhere(world, "Bob"), sell_elsewhere(world, "Eve"))
+
+
+def test_nobody_reads_for_nothing_by_undoing(world: World) -> None:
+    fill_wallet(world)
+    # What is kept elsewhere, and what was kept long ago, pays no author here.
+    buy_from_balance(world, sell_elsewhere(world, "Bob"))
+    keep_some(world, 3)
+    world.clock.pass_time(30 * DAY_S)
+    items = [sell_at(world, 100 + number) for number in range(6)]
+    buy_and_undo(world, *items[:2])
+    world.clock.pass_time(DAY_S)
+    buy_from_balance(world, items[2])
+    refuse(RefundNotOffered, lambda: undo(world, items[2]), "30 days")
+    # It is kept now. One that is kept allows one more.
+    buy_and_undo(world, items[3])
+    buy_from_balance(world, items[4])
+    refuse(RefundNotOffered, lambda: undo(world, items[4]), "30 days")
+    # What is given back later is kept no longer.
+    merchant_refunds(world, item_id=items[4])
+    buy_from_balance(world, items[5])
+    refuse(RefundNotOffered, lambda: undo(world, items[5]), "30 days")
+
+
+def test_an_undo_needs_nothing_of_a_merchant_who_owes_a_commission(
+    tmp_path: Path, database_url: str
+) -> None:
+    with opened_world(tmp_path, database_url, direct=True) as world:
+        paid = world.buy()
+        world.pay(paid)
+        owed = (-PRICE_MSAT // 100,)
+        assert earned(world) == owed
+        fill_wallet(world)
+        buy_from_balance(world)
+        assert undo(world) == FILE_MSAT
+        assert earned(world) == owed
+        assert_nothing_lost(world)
 
 
 def test_a_purchase_is_given_back_to_its_buyer_only(world: World) -> None:
@@ -192,8 +240,9 @@ def test_a_purchase_is_given_back_to_its_buyer_only(world: World) -> None:
     buy_from_balance(world)
     offer_returns(world)
     refuse(UnknownPurchase, lambda: give_back(world, wallet_id="wa_other"))
-    refuse(UnknownPurchase, lambda: merchant_refunds(world, "wa_other"))
-    for nobody in ("wa_nobody", "", "in_nobody", "ho_AAAA", world.merchant_id):
+    refuse(UnknownPurchase, lambda: merchant_refunds(world, holder_of(world, "wa_other")))
+    elsewhere = holder_of(world, merchant_id="me_other")
+    for nobody in (WALLET, elsewhere, "in_nobody", "ho_AAAA", world.merchant_id):
         with pytest.raises(UnknownPurchase):
             merchant_refunds(world, nobody)
     refuse(UnknownPurchase, lambda: undo(world, world.article_id))
@@ -263,10 +312,11 @@ def test_a_merchant_who_has_paid_out_cannot_give_back(world: World) -> None:
     fill_wallet(world)
     allow(world)
     buy_from_balance(world, allowance_id=ALLOWANCE, origin=ORIGIN)
+    offer_returns(world)
     pay_out(world)
     refuse(MerchantBalanceTooLow, lambda: merchant_refunds(world), "6930 sat are needed")
     # A reader is not told what the merchant has.
-    refuse(MerchantBalanceTooLow, lambda: undo(world, allowance_id=ALLOWANCE), r"^[^0-9]+$")
+    refuse(MerchantBalanceTooLow, lambda: give_back(world), r"^[^0-9]+$")
     # Nothing at all has changed.
     assert revisions_alive(world, world.file_id) == [1]
     assert (purses(world), spent_today(world)) == ((20_000_000 - FILE_MSAT, 0), FILE_MSAT)
@@ -412,6 +462,7 @@ def test_a_purchase_of_another_site_is_not_theirs(world: World) -> None:
 
     def work() -> Refund:
         site = get_site(world.session, site_id)
-        return refund.refund_by_merchant(world.deps, world.session, site, WALLET, world.file_id)
+        holder = holder_of(world)
+        return refund.refund_by_merchant(world.deps, world.session, site, holder, world.file_id)
 
     refuse(UnknownPurchase, lambda: in_transaction(world, work), "does not sell")

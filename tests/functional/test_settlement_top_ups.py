@@ -205,3 +205,14 @@ def test_the_operator_sees_a_top_up(shop: World, database_url: str, tmp_path: Pa
     assert "none: it tops up a reader's balance" in shown
     assert "top_up" in shown
     assert f"wallet:{reader.wallet_id}" in shown
+    # What came after the wallet was deleted is nobody's now; the operator finds it here.
+    late = Reader(shop)
+    late_id = late.top_up()
+    in_transaction(
+        shop.session,
+        lambda: close_wallet(shop.deps, shop.session, late.wallet_id, give_up_rest=False),
+    )
+    late.pay_in(late_id, ASKED_MSAT)
+    lines = Cli(config).run("invoice", "show", late_id).output.splitlines()
+    [credit] = [line for line in lines if line.startswith("credit")]
+    assert "20000 sat" in credit

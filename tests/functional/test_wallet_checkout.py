@@ -10,7 +10,7 @@ from bitcache_server.models.session import write_transaction
 from tests.functional.test_pages import Browser, check_headers, page_of
 from tests.support.readers import Reader, path_of
 from tests.support.shops import PRICE_MSAT, sell_at, transfers
-from tests.support.world import Purchase, World
+from tests.support.world import PUBLIC_URL, Purchase, World
 
 
 class Buyer(Reader):
@@ -184,3 +184,32 @@ def test_without_wallet_or_verifier_nothing_is_offered_to_move(shop: World, buye
     assert thief.post(f"{path}/to-balance").status_code == 403
     assert Browser(shop).post(f"{path}/to-balance").status_code == 401
     assert (thief.own_msat, buyer.own_msat) == (0, 0)
+
+
+@pytest.mark.parametrize("price", [None, "", "x", "-1", "9" * 19, "9" * 5_000, "5e6", "\u0665"])
+def test_a_form_without_the_price_pays_nothing(
+    shop: World, buyer: Buyer, price: str | None
+) -> None:
+    buyer.fill(20_000)
+    form = {} if price is None else {"price_msat": price}
+    answer = buyer.post(f"/pay/{shop.article_id}/balance", **form)
+    assert answer.status_code == 422
+    assert "without the price" in answer.text
+    assert buyer.own_msat == 20_000_000
+
+
+def test_who_comes_from_a_site_pays_with_a_second_click(shop: World, buyer: Buyer) -> None:
+    buyer.fill(20_000)
+    path = f"/pay/{shop.article_id}"
+
+    def look(fetched_from: str) -> str:
+        shop.session.rollback()
+        headers = {"Sec-Fetch-Site": fetched_from}
+        return buyer.client.get(path, base_url=PUBLIC_URL, headers=headers, buffered=True).text
+
+    for elsewhere in ("cross-site", "same-site"):
+        page = look(elsewhere)
+        assert f'action="{path}/balance"' not in page
+        assert re.search(rf'href="{path}">Use your balance', page)
+    for here in ("same-origin", "none"):
+        assert f'action="{path}/balance"' in look(here)

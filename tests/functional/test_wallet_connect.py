@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from bitcache_server.domain.errors import InvalidRequest, UnknownWallet
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.session import write_transaction
-from bitcache_server.models.wallets import Allowance, OneTimeCode
+from bitcache_server.models.wallets import Allowance, OneTimeCode, RecoveryCode
 from bitcache_server.services.allowances import (
     Limits,
     create_allowance,
@@ -22,7 +22,7 @@ from bitcache_server.services.allowances import (
     permits,
     revoke_allowance,
 )
-from bitcache_server.services.wallets import open_session
+from bitcache_server.services.wallets import open_session, revoke_session
 from tests.support.api import at_once, call
 from tests.support.clicks import Clicker, open_clicker
 from tests.support.shops import sell_at
@@ -380,3 +380,90 @@ def test_a_deleted_wallet_allows_nothing(world: World) -> None:
             create_allowance(
                 world.deps, world.session, wallet_id, world.site_id, ORIGIN, default_limits(1_000)
             )
+
+
+def secured(world: World, **options: Any) -> Clicker:
+    """Return a reader with a recovery code, who has not shown it lately."""
+    reader = new_wallet(world, **options)
+    with write_transaction(world.session):
+        world.session.add(
+            RecoveryCode(wallet_id=reader.wallet_id, code_hash="0" * 64, created_at=world.clock())
+        )
+    return reader
+
+
+@pytest.mark.parametrize(
+    "more", [{"per_item": "20001"}, {"per_day": "200001"}, {"auto": "1"}, {"days": "91"}]
+)
+def test_more_than_is_proposed_needs_the_readers_proof(
+    sqlite_world: World, more: dict[str, str]
+) -> None:
+    world = sqlite_world
+    reader = secured(world)
+    answer = allow(reader, asked(world) | LIMITS | more)
+    assert answer.status_code == 303
+    path, _, query = answer.headers["Location"].partition("?")
+    assert path == "/wallet/confirm"
+    [back] = parse_qs(query)["next"]
+    assert parse_qs(urlsplit(back).query)["return_to"] == [PAGE]
+    # Nobody fills the limits in for the reader who comes back.
+    assert more.keys().isdisjoint(parse_qs(urlsplit(back).query))
+    assert allowances(world) == []
+    # The proposed ones need none, nor do lower ones later; higher ones do.
+    code_of(allow(reader, asked(world) | LIMITS))
+    lower = LIMITS | {"per_item": "6000", "per_day": "9000"}
+    code_of(allow(reader, asked(world) | lower))
+    assert allow(reader, asked(world) | lower | {"per_item": "6001"}).status_code == 303
+    [allowance] = allowances(world)
+    assert allowance.per_item_msat == 6_000_000
+    with write_transaction(world.session):
+        cookie = open_session(world.deps, world.session, reader.wallet_id, "Test", verified=True)
+    headers = {"Cookie": f"__Host-bitcache_wallet={cookie}", "Origin": PUBLIC_URL}
+    form = asked(world) | LIMITS | more
+    code_of(call(world, "POST", "/wallet/connect", data=form, headers=headers))
+
+
+def test_a_wallet_that_nothing_guards_sets_its_limits_freely(sqlite_world: World) -> None:
+    code_of(allow(new_wallet(sqlite_world), asked(sqlite_world) | LIMITS | {"per_item": "90000"}))
+
+
+def test_what_a_signed_out_browser_approved_is_not_collected(world: World) -> None:
+    reader = new_wallet(world)
+    sent = {**browser(reader), "Origin": PUBLIC_URL}
+    form = asked(world) | LIMITS
+    code = code_of(call(world, "POST", "/wallet/connect", data=form, headers=sent))
+    assert collect(world, code).status_code == 200
+    session_id = sent["Cookie"].split(".")[1]
+    with write_transaction(world.session):
+        revoke_session(world.deps, world.session, reader.wallet_id, session_id)
+    refused = collect(world, code)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "approval_pending")
+
+
+def test_after_signing_others_out_all_sites_can_be_revoked(world: World) -> None:
+    reader, other = new_wallet(world), open_clicker(world)
+    token = collect(world, code_of(allow(reader, asked(world) | LIMITS))).get_json()["allowance"]
+    headers = {**browser(reader), "Origin": PUBLIC_URL}
+    after = call(world, "GET", "/wallet/security?done=devices", headers=headers).text
+    assert "One site may still take from your balance" in after
+    assert 'href="/wallet/sites"' in after
+    assert "may still take" not in call(world, "GET", "/wallet/security", headers=headers).text
+    revoke = "/wallet/sites/revoke-all"
+    refused = call(world, "POST", revoke, headers={**headers, "Origin": "https://evil.example"})
+    assert refused.status_code == 403
+    for _ in range(2):
+        answer = call(world, "POST", revoke, headers=headers)
+        assert answer.headers["Location"] == "/wallet/sites?done=all"
+    assert Clicker(world, reader.wallet_id, "", token).click().get_json()["code"] == (
+        "allowance_revoked"
+    )
+    # Another reader's stays.
+    assert other.unlock()["outcome"] == "booked"
+
+
+def test_the_page_promises_no_click_that_a_site_need_not_wait_for(sqlite_world: World) -> None:
+    text = " ".join(
+        re.sub(r"<[^>]+>", "", look(sqlite_world, new_wallet(sqlite_world)).text).split()
+    )
+    assert "may then take up to 20,000 sats for an item and 200,000 sats a day" in text
+    assert "what you click on" not in text

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import re
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from werkzeug.test import TestResponse
 
 from bitcache_server.http.wallet.claim import BAD_CODE
 from bitcache_server.ledger import chart
@@ -22,6 +24,7 @@ from tests.support.world import ORIGIN, Purchase, World
 
 LIFETIME_S = 900
 ADDRESS = "fake:" + "5e" * 20
+REVIEW = "/wallet/withdraw/review"
 
 
 def late(shop: World) -> Purchase:
@@ -35,6 +38,11 @@ def late(shop: World) -> Purchase:
 def hidden_fields(html: str) -> dict[str, str]:
     """Return what the form of a page would send."""
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', html))
+
+
+def look_at_fee(reader: Reader, amount: str) -> TestResponse:
+    """Send the form of a withdrawal and open the page with its fee."""
+    return reader.get(path_of(reader.post(REVIEW, address=ADDRESS, amount=amount)))
 
 
 def guard(reader: Reader) -> None:
@@ -76,7 +84,7 @@ def test_a_wrong_receipt_code_is_told_and_kept(shop: World, code: str, status: i
 def test_a_withdrawal_shows_its_fee_first_and_is_asked_for_once(shop: World) -> None:
     reader = Reader(shop)
     reader.fill(50_000)
-    review = reader.get(f"/wallet/withdraw/review?address={ADDRESS}&amount=20,000")
+    review = look_at_fee(reader, "20,000")
     assert review.status_code == 200, review.text
     fields = hidden_fields(review.text)
     fee_msat = int(fields["fee_msat"])
@@ -97,40 +105,40 @@ def test_all_of_the_own_money_goes_and_the_gift_stays(shop: World) -> None:
     reader = Reader(shop)
     reader.give(2_000_000)
     reader.fill(50_000)
-    fields = hidden_fields(reader.get(f"/wallet/withdraw/review?address={ADDRESS}&amount=").text)
+    fields = hidden_fields(look_at_fee(reader, "").text)
     reader.post("/wallet/withdraw", **fields)
     assert (reader.own_msat, reader.gift_msat) == (0, 2_000_000)
 
 
 @pytest.mark.parametrize(
-    ("query", "status", "words"),
+    ("address", "amount", "status", "words"),
     [
-        ("address=nonsense&amount=20000", 422, "no address"),
-        ("address=&amount=20000", 422, "no address"),
-        (f"address={ADDRESS}&amount=20,5", 422, "whole number"),
-        (f"address={ADDRESS}&amount=4999", 422, "The smallest amount is 5000 sat."),
-        (f"address={ADDRESS}&amount=50000", 409, "with the network"),
+        ("nonsense", "20000", 422, "no address"),
+        ("", "20000", 422, "no address"),
+        (ADDRESS, "20,5", 422, "whole number"),
+        (ADDRESS, "9" * 19, 422, "more than there is"),
+        (ADDRESS, "2" * 18, 422, "Within 24 hours"),
+        (ADDRESS, "4999", 422, "The smallest amount is 5000 sat."),
+        (ADDRESS, "50000", 409, "with the network"),
     ],
 )
 def test_a_withdrawal_that_cannot_be_is_told_with_nothing_lost(
-    shop: World, query: str, status: int, words: str
+    shop: World, address: str, amount: str, status: int, words: str
 ) -> None:
     reader = Reader(shop)
     reader.fill(50_000)
-    answer = reader.get(f"/wallet/withdraw/review?{query}")
+    answer = reader.post(REVIEW, address=address, amount=amount)
     assert answer.status_code == status
     assert words in answer.text
-    for part in query.split("&"):
-        assert f'value="{part.partition("=")[2]}"' in answer.text
+    for typed in (address, amount):
+        assert f'value="{typed}"' in answer.text
     assert reader.own_msat == 50_000_000
 
 
 def test_a_fee_that_rose_is_shown_before_anything_leaves(shop: World) -> None:
     reader = Reader(shop)
     reader.fill(50_000)
-    fields = hidden_fields(
-        reader.get(f"/wallet/withdraw/review?address={ADDRESS}&amount=9000").text
-    )
+    fields = hidden_fields(look_at_fee(reader, "9000").text)
     fields["fee_msat"] = "1"
     answer = reader.post("/wallet/withdraw", **fields)
     assert answer.status_code == 409
@@ -142,17 +150,40 @@ def test_a_fee_that_rose_is_shown_before_anything_leaves(shop: World) -> None:
 def test_a_guarded_wallet_asks_who_it_is_and_comes_back(shop: World) -> None:
     reader = Reader(shop)
     reader.fill(50_000)
-    review = f"/wallet/withdraw/review?address={ADDRESS}&amount=9000"
+    review = path_of(reader.post(REVIEW, address=ADDRESS, amount="9000"))
     fields = hidden_fields(reader.get(review).text)
     guard(reader)
     page = reader.get(review).text
     assert "First show that it is you" in page
-    assert "/wallet/confirm?next=%2Fwallet%2Fwithdraw%2Freview%3Faddress%3Dfake" in page
+    confirm = re.search(r'href="(/wallet/confirm[^"]*)"', page)
+    assert confirm
+    [back] = parse_qs(urlsplit(confirm[1]).query)["next"]
+    assert ADDRESS in reader.get(back).text
     assert hidden_fields(page) == {}
     assert path_of(reader.post("/wallet/withdraw", **fields)).startswith("/wallet/confirm?next=")
     form = {"understood": "1", "give_up": "1"}
     assert path_of(reader.post("/wallet/delete", **form)).startswith("/wallet/confirm?next=")
     assert reader.own_msat == 50_000_000
+
+
+def test_no_other_site_fills_in_the_withdrawal(shop: World) -> None:
+    reader, thief = Reader(shop), Reader(shop)
+    for one in (reader, thief):
+        one.fill(50_000)
+    typed = urlencode({"address": ADDRESS, "amount": ""})
+    theirs = path_of(thief.post(REVIEW, address=ADDRESS, amount=""))
+    assert ADDRESS not in theirs
+    mine = path_of(reader.post(REVIEW, address=ADDRESS, amount=""))
+    for path in (f"{REVIEW}?{typed}", theirs, f"{REVIEW}?order=x", REVIEW, mine + "x"):
+        assert path_of(reader.get(path)) == "/wallet/withdraw?done=over"
+    for path in (f"/wallet/withdraw?{typed}", theirs.replace("/review", "")):
+        assert ADDRESS not in reader.get(path).text
+    assert ADDRESS in reader.get(mine).text
+    sent = reader.post(REVIEW, origin="https://evil.example", address=ADDRESS, amount="")
+    assert sent.status_code == 403
+    shop.clock.pass_time(LIFETIME_S * 2)
+    assert path_of(reader.get(mine)) == "/wallet/withdraw?done=over"
+    assert "That page is over" in reader.get("/wallet/withdraw?done=over").text
 
 
 def test_everything_can_be_taken_along(shop: World) -> None:
@@ -165,7 +196,7 @@ def test_everything_can_be_taken_along(shop: World) -> None:
     unlock_item(shop.deps, shop.session, UnlockOrder(reader.wallet_id, shop.article_id, None))
     reader.post(
         "/wallet/withdraw",
-        **hidden_fields(reader.get(f"/wallet/withdraw/review?address={ADDRESS}&amount=9000").text),
+        **hidden_fields(look_at_fee(reader, "9000").text),
     )
     answer = reader.get("/wallet/export.json")
     assert answer.headers["Content-Disposition"].startswith("attachment")
@@ -186,12 +217,23 @@ def test_everything_can_be_taken_along(shop: World) -> None:
 
 def test_a_wallet_with_money_is_not_deleted(shop: World) -> None:
     reader = Reader(shop)
-    reader.fill(5_000)
+    reader.fill(9_000)
     assert "/wallet/delete" not in reader.get("/wallet/account").text
     answer = reader.post("/wallet/delete", understood="1", give_up="1")
     assert answer.status_code == 409
-    assert "5000 sat of your own money are left. Withdraw them first." in answer.text
-    assert reader.own_msat == 5_000_000
+    assert "9000 sat of your own money are left. Withdraw them first." in answer.text
+    assert reader.own_msat == 9_000_000
+
+
+def test_what_the_fee_makes_too_little_to_withdraw_can_be_given_up(shop: World) -> None:
+    reader = Reader(shop)
+    reader.fill(5_001)
+    answer = reader.post(REVIEW, address=ADDRESS, amount="5000")
+    assert (answer.status_code, hidden_fields(answer.text)) == (409, {})
+    assert "too little to withdraw" in reader.get("/wallet/account").text
+    answer = reader.post("/wallet/delete", understood="1", give_up="1")
+    assert path_of(answer) == "/wallet?done=deleted"
+    assert held(shop, chart.SUSPENSE) == 5_001_000
 
 
 def test_deleting_needs_that_it_is_understood(shop: World) -> None:
@@ -233,7 +275,7 @@ def test_a_wallet_with_money_on_its_way_waits(shop: World) -> None:
     assert "A top-up is on its way" in answer.text
     shop.mine()
     leaving.fill(50_000)
-    fields = hidden_fields(leaving.get(f"/wallet/withdraw/review?address={ADDRESS}&amount=").text)
+    fields = hidden_fields(look_at_fee(leaving, "").text)
     leaving.post("/wallet/withdraw", **fields)
     answer = leaving.post("/wallet/delete", understood="1")
     assert (leaving.own_msat, answer.status_code) == (0, 409)

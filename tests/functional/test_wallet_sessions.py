@@ -5,8 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
-from bitcache_server.domain.errors import ConfirmationRequired, InvalidRequest, UnknownWallet
+from bitcache_server.domain.errors import (
+    ConfirmationRequired,
+    InvalidRequest,
+    SignInRequired,
+    UnknownWallet,
+)
 from bitcache_server.http.wallet.user_agent import device_label
 from bitcache_server.jobs import all_jobs
 from bitcache_server.models.ledger import Wallet
@@ -24,13 +30,16 @@ from bitcache_server.services.wallets import (
     forget_signed_out_sessions,
     is_confirmed,
     leave_wallet,
+    mark_verified,
     open_session,
+    renew_cookie,
     require_confirmation,
     revoke_session,
 )
+from tests.support.authenticator import Authenticator
 from tests.support.shops import assert_nothing_lost
 from tests.support.wallet_browser import COOKIE, Reader
-from tests.support.world import World
+from tests.support.world import PUBLIC_URL, World
 
 
 def holder_of(world: World, reader: Reader) -> Holder:
@@ -50,7 +59,7 @@ def test_only_the_whole_cookie_opens(shop: World) -> None:
     wallet_id = reader.open_wallet()
     cookie = reader.cookie
     assert cookie is not None
-    assert holder_of(shop, reader) == Holder(wallet_id, reader.session_id, None)
+    assert holder_of(shop, reader) == Holder(wallet_id, reader.session_id, None, "")
     own, session_id, secret = cookie.split(".")
     stranger = Reader(shop)
     stranger.open_wallet()
@@ -147,6 +156,63 @@ def test_all_others_are_signed_out_and_no_other_wallet_is_touched(shop: World) -
     assert second.post("/wallet/devices/sign-out-others").status_code == 303
     signed_in = [one.is_signed_in() for one in (first, second, third, stranger)]
     assert signed_in == [False, True, False, True]
+
+
+def test_a_copied_cookie_is_not_confirmed_with_its_owner(shop: World) -> None:
+    for prove in (_by_code, _by_passkey, _by_new_passkey):
+        owner, thief = Reader(shop), Reader(shop, "203.0.113.9")
+        owner.open_wallet()
+        proof = prove(owner)
+        shop.clock.pass_time(CONFIRMATION_AGE_S + 1)
+        thief.cookie = str(owner.cookie)
+        waits = holder_of(shop, thief)
+        assert proof().status_code < 400
+        assert is_confirmed(shop.deps, shop.session, holder_of(shop, owner))
+        assert owner.is_signed_in()
+        assert not thief.is_signed_in()
+        # Nor is a request that was let in a moment before its owner's.
+        assert not is_confirmed(shop.deps, shop.session, waits)
+        for act in (mark_verified, lambda _deps, *rest: renew_cookie(*rest)):
+            with pytest.raises(SignInRequired), write_transaction(shop.session):
+                act(shop.deps, shop.session, waits)
+
+
+def _by_code(owner: Reader) -> Callable[[], TestResponse]:
+    code = owner.make_recovery_code()
+    return lambda: owner.post("/wallet/confirm", code=code)
+
+
+def _by_passkey(owner: Reader) -> Callable[[], TestResponse]:
+    key = owner.add_passkey()
+    return lambda: owner.show_passkey("confirm", key)
+
+
+def _by_new_passkey(owner: Reader) -> Callable[[], TestResponse]:
+    def add() -> TestResponse:
+        credential = Authenticator(PUBLIC_URL).create(owner.options("register"))
+        return owner.call("/wallet/passkeys", {"credential": credential})
+
+    return add
+
+
+def test_a_copied_cookie_locks_nobody_out(shop: World) -> None:
+    owner, thief = Reader(shop), Reader(shop, "203.0.113.9")
+    owner.open_wallet()
+    code = owner.make_recovery_code()
+    second = Reader(shop)
+    second.enter_code(code)
+    shop.clock.pass_time(CONFIRMATION_AGE_S + 1)
+    thief.cookie = str(owner.cookie)
+    for path, form in (
+        ("/wallet/devices/sign-out-others", {}),
+        ("/wallet/devices/sign-out", {"device": second.session_id}),
+    ):
+        answer = thief.post(path, referer="/wallet/security", **form)
+        assert answer.headers["Location"] == "/wallet/confirm?next=%2Fwallet%2Fsecurity"
+    assert second.is_signed_in()
+    second.post("/wallet/confirm", code=code)
+    assert second.post("/wallet/devices/sign-out-others").status_code == 303
+    assert not thief.is_signed_in()
 
 
 def test_nobody_signs_out_the_browser_of_another_wallet(shop: World) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bitcache_server.ledger.audit import AuditReport, audit
@@ -97,6 +98,11 @@ ONE_ROW = {
     "payout_differs": "('me_1', {id}, 'reserve', 'merchant:me_1', 'payout:po_1', 1, 'g', NULL, 1)",
     "wallet_missing": "('wa_9', {id}, 'sale', 'commission', 'wallet:wa_9', 1, 'g', NULL, 1)",
     "reversal_differs": "('in_1', {id}, 'x', 'invoice:in_1', 'loss', 1, 'g', 999, 1)",
+    "receipt_unknown": "('in_2', {id}, 'receipt', 'suspense', 'invoice:in_2', 1, 'g', NULL, 1)",
+    "payout_booked_otherwise": "('me_1', {id}, 'release', 'payout:po_2', 'merchant:me_1', 1,"
+    " 'g', NULL, 1)",
+    "batch_fee_differs": "('pb_1', {id}, 'network_fee', 'network_fees', 'clearing:onchain',"
+    " 1, 'g', NULL, 1)",
     "claimed_differs": "('in_2', {id}, 'top_up', 'suspense', 'invoice:in_2', 1, 'g', NULL, 1)",
     "gift_not_booked": "('wa_1', {id}, 'gift', 'promotion', 'gift:wa_1', 9, 'g', NULL, 1)",
 }
@@ -116,6 +122,9 @@ CHANGED_ROWS = {
     "gift_not_booked": "UPDATE gifts SET amount_msat = amount_msat - 1",
     "gift_days_differ": "UPDATE gift_days SET given_msat = given_msat + 1",
     "payout_differs": "UPDATE payouts SET state = 'settled' WHERE id = 'po_1'",
+    "payout_booked_otherwise": "UPDATE payouts SET state = 'cancelled' WHERE id = 'po_2'",
+    "batch_fee_differs": "UPDATE payout_batches SET fee_msat = fee_msat + 1",
+    "receipt_unknown": "UPDATE payments SET receipt_group = NULL",
     "refund_differs": "UPDATE refunds SET amount_msat = amount_msat + 1",
     "refund_grant_alive": "UPDATE grants SET revoked_at = NULL",
     "closed_wallet_holds": "UPDATE wallets SET closed_at = 1 WHERE id = 'wa_1'",
@@ -130,8 +139,45 @@ def test_a_changed_row_is_found(books: Session, code: str) -> None:
 
 def test_a_settled_payout_that_still_holds_money_is_found(books: Session) -> None:
     report = damage(books, "UPDATE payouts SET state = 'settled' WHERE id = 'po_1'")
-    [finding] = report.findings
+    assert codes(report) == {"payout_differs", "payout_booked_otherwise"}
+    [finding] = [found for found in report.findings if found.code == "payout_differs"]
     assert finding.words == "The payout is settled, so it should hold 0 msat; it holds 2100 msat."
+
+
+@pytest.mark.parametrize(
+    ("payout_id", "state"), [("po_2", "cancelled"), ("po_2", "rejected"), ("po_3", "settled")]
+)
+def test_a_payout_that_ended_otherwise_than_booked_is_found(
+    books: Session, payout_id: str, state: str
+) -> None:
+    """Its account is empty either way, so only the reason tells."""
+    report = damage(books, f"UPDATE payouts SET state = '{state}' WHERE id = '{payout_id}'")
+    assert codes(report) == {"payout_booked_otherwise"}
+    [finding] = report.findings
+    assert (finding.subject, f"The payout is {state};" in finding.words) == (payout_id, True)
+
+
+def test_a_fee_of_the_network_that_was_never_booked_is_found(books: Session) -> None:
+    insert = (
+        "INSERT INTO payout_batches (id, rail, reference, raw, amount_msat, fee_msat, state,"
+        " detail, created_at) VALUES ('pb_2', 'onchain', 'cc', '', 1, 70, 'settled', '', 1)"
+    )
+    [finding] = damage(books, insert).findings
+    assert (finding.code, finding.subject) == ("batch_fee_differs", "pb_2")
+    assert finding.words.endswith("the network took 70 msat; booked are 0 msat.")
+
+
+def test_a_transaction_that_pays_for_two_batches_is_found(books: Session) -> None:
+    """The database refuses it, so its guard must go first."""
+    copy = (
+        "INSERT INTO payout_batches (id, rail, reference, raw, amount_msat, fee_msat, state,"
+        " detail, created_at) SELECT 'pb_2', rail, reference, raw, 0, 0, 'sent', '', 1"
+        " FROM payout_batches"
+    )
+    with pytest.raises(IntegrityError):
+        damage(books, copy)
+    report = damage(books, "DROP INDEX uq_payout_batches_reference", copy)
+    assert codes(report) == {"batch_reference_twice"}
 
 
 @pytest.mark.parametrize(
@@ -212,5 +258,6 @@ def test_every_check_was_seen_to_fail() -> None:
     shown = {
         *ONE_ROW, *CHANGED_ROWS, "wallet_differs", "gift_differs", "sum_not_zero", "id_twice",
         "checkpoint_differs", "sale_split", "wallet_negative", "gift_negative",
+        "batch_reference_twice",
     }  # fmt: skip
     assert {check.code for check in CHECKS} <= shown

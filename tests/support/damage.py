@@ -9,7 +9,7 @@ from bitcache_server.ledger.float_recipes import deposit_float, withdraw_float
 from bitcache_server.ledger.parts import Part
 from bitcache_server.ledger.spend import spend
 from bitcache_server.models.ledger import Grant
-from bitcache_server.models.payouts import Payout, Refund
+from bitcache_server.models.payouts import Payout, PayoutBatch, Refund
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import Gift, GiftDay
@@ -113,9 +113,19 @@ def _pay_out(session: Session) -> None:
                 )
             )  # fmt: skip
             if state == "settled":
+                _add_batch(session)
                 payout_recipes.settle_batch(session, "pb_1", "onchain", [held], 90, NOW)
             elif state == "cancelled":
                 payout_recipes.release(session, held, NOW)
+
+
+def _add_batch(session: Session) -> None:
+    session.add(
+        PayoutBatch(
+            id="pb_1", rail="onchain", reference="bb", raw="", amount_msat=2_000, fee_msat=90,
+            state="settled", created_at=NOW, settled_at=NOW,
+        )
+    )  # fmt: skip
 
 
 def without_guards(session: Session) -> None:

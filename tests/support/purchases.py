@@ -10,9 +10,10 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import Allowance
 from bitcache_server.services.items import NewItem, add_item
 from bitcache_server.services.merchant_payouts import request_merchant_payout, set_payout_terms
-from bitcache_server.services.merchants import add_merchant, get_site
+from bitcache_server.services.merchants import add_merchant, add_site, get_site
 from bitcache_server.services.unlock_item import Unlocked, UnlockOrder, unlock_item
 from bitcache_server.tokens.allowances import AllowanceClaims, issue_allowance
+from bitcache_server.tokens.holders import holder_name
 from tests.support.books import open_allowance, open_wallet
 from tests.support.shops import held
 from tests.support.world import ORIGIN, World
@@ -60,6 +61,12 @@ def purses(world: World, wallet_id: str = WALLET) -> tuple[int, int]:
     return found
 
 
+def holder_of(world: World, wallet_id: str = WALLET, merchant_id: str = "") -> str:
+    """Return what a merchant, the world's own unless another is named, calls a wallet."""
+    secret_key = world.deps.settings.secret_key.get_secret_value()
+    return holder_name(secret_key, merchant_id or world.merchant_id, wallet_id)
+
+
 def earned(world: World, *merchant_ids: str) -> tuple[int, ...]:
     """Return what the merchants have, the world's own unless others are named."""
     ids = merchant_ids or (world.merchant_id,)
@@ -104,9 +111,26 @@ def sell_shared(world: World, price_sat: int, shares_ppm: dict[str, int]) -> str
         return add_item(world.deps, world.session, site, new).id
 
 
+def sell_elsewhere(world: World, name: str) -> str:
+    """Add a merchant with a site and an article for 5 sat, and return the article's id."""
+    origin = f"https://{name.lower()}.example"
+    new = NewItem(title="Else", price=5, currency="SAT", content_html="<p>There.</p>")
+    merchant_id = add_author(world, name)
+    with write_transaction(world.session):
+        site = add_site(world.deps, world.session, merchant_id, name, [origin]).site
+        return add_item(world.deps, world.session, site, new).id
+
+
 def pay_out(world: World, merchant_id: str = "") -> str:
-    """Ask for a payout of all that a merchant has, and return its id."""
+    """Ask for a payout of all that a merchant has, and return its id.
+
+    The process that does it has a clock that is ahead, so that no undo keeps money back.
+    """
     deps, session = world.deps, world.session
     merchant_id = merchant_id or world.merchant_id
     set_payout_terms(deps, session, merchant_id, address=f"fake:{merchant_id}")
-    return request_merchant_payout(deps, session, merchant_id).id
+    ahead_s = deps.settings.undo_window_s + 1
+    world.clock.pass_time(ahead_s)
+    payout_id = request_merchant_payout(deps, session, merchant_id).id
+    world.clock.pass_time(-ahead_s)
+    return payout_id

@@ -201,6 +201,8 @@ def make_settings(folder: Path, database_url: str = "", **overrides: Any) -> Set
         "network": "regtest",
         "onchain_descriptor": "operator",
         "fixed_rates": {"USD": "1000"},
+        # One block ends a payout here; test_payout_batches.py has the default.
+        "payout_confirmations": 1,
         "limit_invoices_per_address": "10000/minute",
         "limit_invoices_per_site": "10000/minute",
         "limit_reads_per_address": "100000/minute",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bitcache_server.tokens.holders import holder_name, wallet_of_holder
+from bitcache_server.tokens.holders import buyer_of_holder, holder_name, wallet_of_holder
 from bitcache_server.tokens.secrets import new_id
 
 SECRET = "s" * 48
@@ -32,6 +32,14 @@ def test_a_name_says_nothing_of_the_wallet_and_fits_a_column() -> None:
     assert wallet_id[3:] not in name
     assert re.fullmatch(r"ho_[A-Za-z0-9_-]+", name)
     assert len(name) <= 64
+
+
+def test_a_merchants_word_for_a_buyer() -> None:
+    name = holder_name(SECRET, "me_1", "wa_1")
+    assert buyer_of_holder(SECRET, "me_1", name) == "wa_1"
+    assert buyer_of_holder(SECRET, "me_1", "in_1") == "in_1"
+    for nobody in (holder_name(SECRET, "me_2", "wa_1"), name.removeprefix("ho_"), "wa_1", "", "x"):
+        assert buyer_of_holder(SECRET, "me_1", nobody) == ""
 
 
 @pytest.mark.parametrize("text", ["", "ho_", "ho_AAAA", "ho_é", "ho_a", "ho_" + "A" * 200, "wa_1"])

@@ -114,6 +114,22 @@ def test_links_that_leave_the_folder(files: FileStore, root: Path) -> None:
                 call(path)
 
 
+def test_links_that_leave_the_folder_of_a_site(files: FileStore, root: Path) -> None:
+    for site in ("st_a", "st_b"):
+        (root / site / "deep").mkdir(parents=True)
+        (root / site / "deep" / "x.pdf").write_bytes(site.encode())
+    (root / "st_a" / "own.pdf").symlink_to("deep/x.pdf")
+    assert files.describe("st_a/own.pdf").size_bytes == 4
+    (root / "st_a" / "there.pdf").symlink_to("../st_b/deep/x.pdf")
+    (root / "st_a" / "nowhere.pdf").symlink_to("../st_b/deep/nothing.pdf")
+    (root / "st_a" / "deep" / "up").symlink_to("../..")
+    # Whether there is something is not told.
+    for path in ("st_a/there.pdf", "st_a/nowhere.pdf", "st_a/deep/up/st_b/deep/x.pdf"):
+        for call in (files.describe, files.open):
+            with pytest.raises(FilePathRefused):
+                call(path)
+
+
 def test_links_that_stay_inside_may_be_used(files: FileStore, root: Path) -> None:
     (root / "latest.pdf").symlink_to("books/one.pdf")
     stored = files.describe("latest.pdf")

@@ -20,9 +20,9 @@ VIEWS.spent = ({ m, f, on }) => {
   const { spent, undo, undoing } = m;
   if (!spent) return [];
   const { charged_msat, left_msat } = spent;
-  const x = f.sats(charged_msat);
+  const said = f.say(charged_msat ? 'spent' : 'owned', { x: f.sats(charged_msat) });
   return [
-    fine(f.say(charged_msat ? 'spent' : 'owned', { x, y: f.sats(left_msat) })),
+    fine(left_msat === null ? said : `${said} ${f.say('left', { y: f.sats(left_msat) })}`),
     undo &&
       h(
         'div.status',
@@ -167,7 +167,8 @@ export class Balance {
     const kind = item?.kind ?? 'article';
     const skew = (item?.balance?.now ?? 0) * 1000 - (s.readAt ?? 0);
     const undo = undo_until ? undo_until * 1000 - skew : 0;
-    const spent = { charged_msat, left_msat: balance_msat + gift_msat };
+    const left_msat = balance_msat === null ? null : balance_msat + (gift_msat ?? 0);
+    const spent = { charged_msat, left_msat };
     // An invoice that was made before is still watched for money.
     s.store.reset(true);
     s.store.update({ grant, kind, undo, spent });

@@ -65,15 +65,16 @@ export interface Bought {
   receipt: string;
   outcome: 'booked' | 'replayed' | 'owned';
   charged_msat: number;
-  balance_msat: number;
-  gift_msat: number;
+  /** What is left; null when nothing was bought just now. */
+  balance_msat: number | null;
+  gift_msat: number | null;
   undo_until: number | null;
 }
 
 /** What was paid from the balance, and what it holds since. */
 export interface Spent {
   charged_msat: number;
-  left_msat: number;
+  left_msat: number | null;
 }
 
 /** What one browser keeps about one item on one server, or about a site's allowance. */

@@ -129,6 +129,16 @@ for (const code of ['insufficient_balance', 'allowance_exceeded', 'allowance_rev
   });
 }
 
+test('what was owned before tells no balance', async () => {
+  keep(SITE, { token: 'token' });
+  await visit();
+  const untold = { charged_msat: 0, balance_msat: null, gift_msat: null, undo_until: null };
+  answers['POST unlocks'] = { ...BOUGHT, ...untold, outcome: 'owned' };
+  await session.read();
+  assert.equal(session.model.phase, 'unlocked');
+  assert.deepEqual(session.model.spent, { charged_msat: 0, left_msat: null });
+});
+
 test('undo gives the money back, and the item does not open by itself again', async () => {
   keep(SITE, { token: 'token', auto: 5_000_000 });
   await visit();

@@ -13,8 +13,8 @@ from bitcache_server.http.body import Body, Text, idempotency_key, read_json
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, Route
-from bitcache_server.models.catalog import Item
-from bitcache_server.services.items import NewItem, add_item
+from bitcache_server.models.catalog import Item, Site
+from bitcache_server.services.items import NewItem, add_item, file_of_site
 from bitcache_server.services.once import once
 from bitcache_server.services.splits import MAX_CO_AUTHORS, CoAuthor, list_splits
 from bitcache_server.services.views import ItemView, item_view
@@ -40,6 +40,7 @@ class CreateItem(Body):
     access_hours: Annotated[int, Field(gt=0)] | None = None
     content_html: Text | None = None
     file_path: Text | None = None
+    """A path in the site's own folder, which is the one in the files folder named by its id."""
     url: Text | None = None
     """The page that sells it, on one of the site's origins."""
     splits: Annotated[list[Split], Field(max_length=MAX_CO_AUTHORS)] | None = None
@@ -75,7 +76,7 @@ def create_item() -> Response:
     """Create the item, or change the one with the same external id."""
     site = require_site()
     body = read_json(CreateItem)
-    new = _new_item(body)
+    new = _new_item(site, body)
 
     def produce() -> SiteItemView:
         item = add_item(deps(), session(), site, new)
@@ -92,14 +93,15 @@ def create_item() -> Response:
     return json_answer(text, 201)
 
 
-def _new_item(body: CreateItem) -> NewItem:
+def _new_item(site: Site, body: CreateItem) -> NewItem:
     """Return what the service wants; raise SplitInvalid where a co-author is named twice."""
     shares = None
     if body.splits is not None:
         shares = {split.merchant: split.share_ppm for split in body.splits}
         if len(shares) < len(body.splits):
             raise errors.SplitInvalid("A co-author is named twice.")
-    return NewItem(**{**body.model_dump(), "splits": shares})
+    path = None if body.file_path is None else file_of_site(site, body.file_path)
+    return NewItem(**{**body.model_dump(), "splits": shares, "file_path": path})
 
 
 ROUTE = Route(
@@ -108,7 +110,10 @@ ROUTE = Route(
         path="/v1/items",
         operation_id="create_item",
         summary="Price an article or a file",
-        description="With an external_id that the site used before, the item is changed.",
+        description=(
+            "With an external_id that the site used before, the item is changed. A file lies in "
+            "the folder that the server's operator keeps for the site: `st_…` in the files folder."
+        ),
         tag="items",
         request=CreateItem,
         response=SiteItemView,

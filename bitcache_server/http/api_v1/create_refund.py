@@ -18,7 +18,7 @@ class CreateRefund(Body):
     """Whose purchase of which item is given back."""
 
     holder: Text
-    """The reader as the statement names them, or an invoice."""
+    """The reader as the statement and grants name them (``ho_…``), or an invoice."""
     item: Text
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/grant: what a grant says, checked offline."""
+"""GET /v1/grant: what a grant says, if it still opens."""
 
 from flask import Response
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ class GrantView(BaseModel):
     site: str
     item: str
     holder: str
+    """An invoice, or a reader by the name that this merchant knows them by."""
     price_msat: int
     issued_at: int
     expires_at: int | None
@@ -25,7 +26,7 @@ class GrantView(BaseModel):
 
 
 def read_grant() -> Response:
-    """Return what the grant says when its signature and time are good."""
+    """Return what the grant says when its signature and time are good and it was not taken."""
     claims = check_grant(deps(), session(), bearer_token())
     view = GrantView(
         site=claims.site,
@@ -45,11 +46,15 @@ ROUTE = Route(
         path="/v1/grant",
         operation_id="read_grant",
         summary="Check a grant",
-        description="Offline: the signature and the time. Revocation is seen where it is used.",
+        description=(
+            "The signature and the time. A grant that was bought from a balance (its holder "
+            "begins with ho_) is refused within 5 seconds once it was undone or given back; "
+            "that an invoice's grant was taken back is seen where it is used."
+        ),
         tag="grants",
         response=GrantView,
         security="grant",
-        errors=(errors.GrantInvalid, errors.GrantExpired),
+        errors=(errors.GrantInvalid, errors.GrantExpired, errors.GrantRevoked),
     ),
     read_grant,
 )

@@ -70,7 +70,6 @@ ROUTE = Route(
             errors.UnknownPurchase,
             errors.AlreadyRefunded,
             errors.RefundNotOffered,
-            errors.MerchantBalanceTooLow,
             errors.StorageFull,
         ),
     ),

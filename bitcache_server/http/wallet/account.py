@@ -41,7 +41,7 @@ def _show(failed: str = "", status: int = 200) -> Response:
         status=status,
         here="account",
         wallet=wallet,
-        can_be_given_up=can_be_given_up(deps(), wallet.balance_msat),
+        can_be_given_up=can_be_given_up(deps(), session(), wallet.balance_msat),
         failed=failed,
     )
 

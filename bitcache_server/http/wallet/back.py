@@ -30,7 +30,10 @@ def page_before() -> str:
         wanted = f"{request.path}?{query}" if query else request.path
     else:
         # Our pages send it to us (Referrer-Policy: same-origin).
-        parts = urlsplit(request.headers.get("Referer", ""))
+        try:
+            parts = urlsplit(request.headers.get("Referer", ""))
+        except ValueError:
+            return HOME
         same = f"{parts.scheme}://{parts.netloc}" == deps().settings.public_url
         wanted = f"{parts.path}?{parts.query}" if parts.query else parts.path
         wanted = wanted if same else HOME

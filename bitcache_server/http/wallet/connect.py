@@ -8,16 +8,24 @@ fragment of the address that the reader returns to, which no server ever sees.
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as AnyResponse
 
-from bitcache_server.domain.errors import InvalidRequest, OriginNotAllowed, UnknownPurchase
+from bitcache_server.domain.errors import (
+    ConfirmationRequired,
+    InvalidRequest,
+    OriginNotAllowed,
+    UnknownPurchase,
+)
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.limits import UNLOCKS, check_limit
+from bitcache_server.http.wallet.back import with_next
 from bitcache_server.http.wallet.cookie import holder, require_holder
 from bitcache_server.http.wallet.look import page, whole_number
+from bitcache_server.http.wallet.session import CONFIRM
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.wallets import Allowance
 from bitcache_server.services.allowances import (
@@ -27,6 +35,7 @@ from bitcache_server.services.allowances import (
     default_limits,
     live_allowance,
     permits,
+    raises_limits,
     spent_today_msat,
 )
 from bitcache_server.services.gifts import gift_on_offer_msat
@@ -36,7 +45,7 @@ from bitcache_server.services.origins import normalise_origin, origins_of
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.views import item_view
 from bitcache_server.services.wallet_views import purchase, wallet_view
-from bitcache_server.services.wallets import Holder
+from bitcache_server.services.wallets import Holder, is_confirmed, require_confirmation
 from bitcache_server.tokens.verifier import check_challenge_format
 
 MAX_ADDRESS_CHARS = 2_000
@@ -61,6 +70,11 @@ class Asked:
         """Return how people know the site."""
         return urlsplit(self.origin).netloc
 
+    @property
+    def page(self) -> str:
+        """Return the address of our page that asks the reader."""
+        return f"/wallet/connect?{urlencode(self.fields())}"
+
     def fields(self) -> dict[str, str]:
         """Return the query with which the page asks for this."""
         return {
@@ -83,7 +97,7 @@ def show() -> Response:
     return _show(_asked(request.args))
 
 
-def allow() -> Response:
+def allow() -> AnyResponse:
     """Give the allowance and hand its code to the page; until here nothing was stored."""
     same_origin()
     check_limit(UNLOCKS)
@@ -93,6 +107,10 @@ def allow() -> Response:
         code = in_transaction(session(), lambda: _allow(asked, known))
     except InvalidRequest as error:
         return _show(asked, error.detail, 422)
+    except ConfirmationRequired:
+        # Back to the page, not to the limits: an address that fills them in would let any
+        # site choose them for the reader.
+        return redirect(with_next(CONFIRM, asked.page), 303)
     back = {"bitcache_code": code, "bitcache_item": asked.item.id}
     return page(
         "wallet_connect_done.html",
@@ -143,17 +161,19 @@ def _allow(asked: Asked, known: Holder) -> str:
     if request.form.get("keep"):
         kept = live_allowance(deps(), session(), known.wallet_id, site_id, asked.origin)
         if kept is not None:
-            return approve(deps(), session(), kept, asked.challenge)
-    limits = _limits()
+            return approve(deps(), session(), kept, asked.challenge, known.session_id)
+    limits, price_msat = _limits(), _price_msat(asked.item)
+    before = live_allowance(deps(), session(), known.wallet_id, site_id, asked.origin)
+    # An allowance outlives the browser that gave it: a copied cookie must not make a large one.
+    if raises_limits(limits, before, price_msat):
+        require_confirmation(deps(), session(), known)
     allowance = create_allowance(deps(), session(), known.wallet_id, site_id, asked.origin, limits)
-    price_msat = _price_msat(asked.item)
-    if price_msat is None or _owns(asked, known):
-        return approve(deps(), session(), allowance, asked.challenge)
-    if not permits(deps(), allowance, price_msat):
+    due_msat = 0 if price_msat is None or _owns(asked, known) else price_msat
+    if due_msat and not permits(deps(), allowance, due_msat):
         raise InvalidRequest(
-            f"With these limits this item, which costs {format_sat(price_msat)}, stays closed."
+            f"With these limits this item, which costs {format_sat(due_msat)}, stays closed."
         )
-    return approve(deps(), session(), allowance, asked.challenge)
+    return approve(deps(), session(), allowance, asked.challenge, known.session_id)
 
 
 def _limits() -> Limits:
@@ -179,12 +199,11 @@ def _owns(asked: Asked, known: Holder) -> bool:
 def _show(asked: Asked, error: str = "", status: int = 200) -> Response:
     known = holder()
     price_msat = _price_msat(asked.item)
-    here = f"/wallet/connect?{urlencode(asked.fields())}"
     context: dict[str, object] = {
         "asked": asked,
         "item": item_view(deps(), session(), asked.item).model_dump(),
         "price_msat": price_msat,
-        "next": urlencode({"next": here}),
+        "next": urlencode({"next": asked.page}),
         "error": error,
         "gift_msat": gift_on_offer_msat(deps(), session(), known.wallet_id if known else None),
     }
@@ -205,6 +224,7 @@ def _what_is_there(asked: Asked, known: Holder, price_msat: int) -> dict[str, ob
         "allowance": found,
         "permitted": found is not None and permits(deps(), found, due_msat),
         "spent_msat": spent_today_msat(deps(), found) if found else 0,
+        "confirmed": is_confirmed(deps(), session(), known),
         "limits": _written_limits() or _proposed(found, price_msat),
     }
 

@@ -11,8 +11,10 @@ from bitcache_server.http.headers import page_policy
 from bitcache_server.http.wallet.cookie import holder
 from bitcache_server.services.wallet_views import WalletView, wallet_view
 
-#: All bitcoin there will ever be, in sats, has sixteen digits.
-MAX_CHARS = 21
+#: All bitcoin there will ever be, in msat: nineteen digits, six commas, and no more than
+#: a database's integer holds.
+MAX_CHARS = 25
+MAX_NUMBER = 2_100_000_000_000_000_000
 #: A comma stands between thousands or nowhere: 20,5 is a slip, not 205.
 _WHOLE = re.compile(r"[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+", re.ASCII)
 
@@ -50,7 +52,10 @@ def whole_number(text: str) -> int:
     compact = "".join(text.split())
     if len(compact) > MAX_CHARS or not _WHOLE.fullmatch(compact):
         raise InvalidRequest("Write the amount as a whole number of sats, such as 20000.")
-    return int(compact.replace(",", ""))
+    number = int(compact.replace(",", ""))
+    if number > MAX_NUMBER:
+        raise InvalidRequest("That is more than there is.")
+    return number
 
 
 def utc_time(at: int) -> str:

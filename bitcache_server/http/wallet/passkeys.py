@@ -70,10 +70,12 @@ def register() -> Response:
     same_origin()
     body, known = read_json(CredentialBody), require_holder()
     label = device_label()
-    in_transaction(
+    cookie = in_transaction(
         session(), lambda: finish_registration(deps(), session(), known, body.credential, label)
     )
-    return json_answer(DONE, 201)
+    response = json_answer(DONE, 201)
+    sign_in(response, cookie)
+    return response
 
 
 def sign_in_with_passkey() -> Response:
@@ -90,10 +92,12 @@ def confirm() -> Response:
     """Show that the reader has a passkey of this very wallet."""
     same_origin()
     body, known = read_json(CredentialBody), require_holder()
-    in_transaction(
+    cookie = in_transaction(
         session(), lambda: finish_confirmation(deps(), session(), known, body.credential)
     )
-    return json_answer(DONE)
+    response = json_answer(DONE)
+    sign_in(response, cookie)
+    return response
 
 
 def remove() -> Response:

@@ -20,6 +20,8 @@ from bitcache_server.services.refund import refund_by_reader
 from bitcache_server.services.wallet_views import MAX_PAGE, Purchase, purchase, purchases
 
 NOTICES = {"refunded": "The purchase was given back. The money is in your balance again."}
+#: No page and no purchase has a higher number; more digits are no number of ours.
+MAX_DIGITS = 9
 #: What a merchant who was paid out in the meantime must not hear of through a reader.
 NOT_NOW = "This cannot be given back at the moment. Please write to the website that sold it."
 NOT_BOUGHT = "There is no such purchase in this wallet, so nothing was given back."
@@ -28,7 +30,7 @@ NOT_BOUGHT = "There is no such purchase in this wallet, so nothing was given bac
 def add_routes(pages: Blueprint) -> None:
     """Add the list, the receipts and the form."""
     pages.add_url_rule("/purchases", "purchases", show)
-    one = "/purchases/<item_id>/<int:revision>"
+    one = "/purchases/<item_id>/<revision>"
     pages.add_url_rule(f"{one}/receipt", "receipt", receipt)
     pages.add_url_rule(f"{one}/receipt.txt", "receipt_text", receipt_text)
     pages.add_url_rule("/purchases/<item_id>/refund", "refund", refund, methods=["POST"])
@@ -57,16 +59,20 @@ def _show(failed: str = "", status: int = 200) -> Response:
 
 def _page_number() -> int:
     text = request.args.get("page", "1")
-    return min(max(int(text), 1), MAX_PAGE) if text.isascii() and text.isdigit() else 1
+    return min(max(int(text), 1), MAX_PAGE) if _is_number(text) else 1
 
 
-def receipt(item_id: str, revision: int) -> Response:
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+
+
+def receipt(item_id: str, revision: str) -> Response:
     """Show the proof of a purchase, to keep or to print."""
     bought, token = _receipt(item_id, revision)
     return page("wallet_receipt.html", here="purchases", purchase=bought, token=token)
 
 
-def receipt_text(item_id: str, revision: int) -> Response:
+def receipt_text(item_id: str, revision: str) -> Response:
     """Give the same as a text file."""
     bought, token = _receipt(item_id, revision)
     lines = [
@@ -88,8 +94,11 @@ def receipt_text(item_id: str, revision: int) -> Response:
     return answer
 
 
-def _receipt(item_id: str, revision: int) -> tuple[Purchase, str]:
+def _receipt(item_id: str, text: str) -> tuple[Purchase, str]:
     known = require_holder()
+    if not _is_number(text):
+        raise UnknownPurchase()
+    revision = int(text)
     bought = purchase(deps(), session(), known.wallet_id, item_id, revision)
     token = receipt_of_wallet(deps(), session(), known.wallet_id, item_id, revision)
     return bought, token

@@ -15,6 +15,7 @@ from bitcache_server.services.once import in_transaction
 from bitcache_server.services.one_time_codes import Purpose, use_code
 from bitcache_server.services.recovery import (
     confirm_with_code,
+    keep_code,
     new_recovery_code,
     sign_in_with_code,
 )
@@ -30,6 +31,7 @@ def add_routes(pages: Blueprint) -> None:
     pages.add_url_rule("/sign-in", "sign_in_with_code", sign_in_form, methods=["POST"])
     pages.add_url_rule("/confirm", "confirm_with_code", confirm_form, methods=["POST"])
     pages.add_url_rule("/recovery", "new_recovery_code", new_code_form, methods=["POST"])
+    pages.add_url_rule("/recovery/kept", "recovery_code_kept", kept_form, methods=["POST"])
 
 
 def sign_in_form() -> Response:
@@ -51,14 +53,19 @@ def sign_in_form() -> Response:
 def confirm_form() -> Response:
     """Show that the reader has the code of this very wallet."""
     same_origin()
-    check_limit(RECOVERIES)
     known = require_holder()
+    # By wallet: strangers at the reader's address must not keep them from their money.
+    check_limit(RECOVERIES, known.wallet_id)
     text = request.form.get("code", "")
     try:
-        in_transaction(session(), lambda: confirm_with_code(deps(), session(), known, text))
+        cookie = in_transaction(
+            session(), lambda: confirm_with_code(deps(), session(), known, text)
+        )
     except RecoveryCodeInvalid as error:
         return show_confirm(known, error.detail, 403)
-    return make_response(redirect(next_path(SECURITY), 303))
+    response = make_response(redirect(next_path(SECURITY), 303))
+    sign_in(response, cookie)
+    return response
 
 
 def new_code_form() -> Response:
@@ -69,6 +76,17 @@ def new_code_form() -> Response:
     if code is None:
         return make_response(redirect(f"{SECURITY}?done=code", 303))
     return page("wallet_recovery_code.html", code=code)
+
+
+def kept_form() -> Response:
+    """Go on from the page with the code, with a new cookie: that answer may be lost."""
+    same_origin()
+    known = require_holder()
+    cookie = in_transaction(session(), lambda: keep_code(deps(), session(), known))
+    response = make_response(redirect(SECURITY, 303))
+    if cookie is not None:
+        sign_in(response, cookie)
+    return response
 
 
 def _sign_in(before: Holder | None) -> str:

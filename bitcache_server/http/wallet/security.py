@@ -6,6 +6,7 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.wallet.cookie import require_holder
 from bitcache_server.http.wallet.look import page
 from bitcache_server.http.wallet.recovery import FORM
+from bitcache_server.services.allowances import list_allowances
 from bitcache_server.services.one_time_codes import new_code
 from bitcache_server.services.passkeys import passkeys_of, relying_party
 from bitcache_server.services.recovery import recovery_code_made_at
@@ -28,12 +29,15 @@ def add_routes(pages: Blueprint) -> None:
 def show() -> Response:
     """Show what opens the wallet, and where it is open."""
     known = require_holder()
-    wallet_id = known.wallet_id
+    wallet_id, done = known.wallet_id, request.args.get("done", "")
+    signed_out = done in ("device", "devices")
     return page(
         "wallet_security.html",
         scripts=True,
         here="security",
-        notice=NOTICES.get(request.args.get("done", "")),
+        notice=NOTICES.get(done),
+        # A browser that was signed out may have let a site take from the balance.
+        allowed=len(list_allowances(deps(), session(), wallet_id)) if signed_out else 0,
         secured=is_secured(session(), wallet_id),
         confirmed=is_confirmed(deps(), session(), known),
         passkeys=passkeys_of(session(), wallet_id),

@@ -7,7 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from bitcache_server.domain.errors import (
     ConfirmationRequired,
-    InvalidRequest,
     SignInRequired,
 )
 from bitcache_server.http.context import deps, session
@@ -24,7 +23,7 @@ from bitcache_server.services.wallets import (
     is_secured,
     leave_wallet,
     revoke_other_sessions,
-    revoke_session,
+    sign_out_device,
 )
 
 SIGN_IN = "/wallet/sign-in"
@@ -97,11 +96,8 @@ def sign_this_out() -> Response:
 def sign_device_out() -> Response:
     """Sign another browser of the wallet out; a copy of its cookie is dead as well."""
     same_origin()
-    known = require_holder()
-    other_id = request.form.get("device", "")
-    if other_id == known.session_id:
-        raise InvalidRequest("This browser signs out with its own button.")
-    in_transaction(session(), lambda: revoke_session(deps(), session(), known.wallet_id, other_id))
+    known, other_id = require_holder(), request.form.get("device", "")
+    in_transaction(session(), lambda: sign_out_device(deps(), session(), known, other_id))
     return make_response(redirect(f"{SECURITY}?done=device", 303))
 
 

@@ -1,7 +1,8 @@
 """/wallet/withdraw: the reader's own money leaves, after the fee was shown.
 
-The form leads to a page with the fee, whose address carries what was asked for: so a
-reader who must confirm who they are comes back to it with nothing lost.
+The form leads to a page with the fee, whose address carries what was asked for, signed:
+so a reader who must confirm who they are comes back to it with nothing lost, and no
+other site can lead them to a button with an address of its choice behind it.
 """
 
 import secrets
@@ -26,6 +27,13 @@ from bitcache_server.http.forms import same_origin
 from bitcache_server.http.limits import UNLOCKS, check_limit
 from bitcache_server.http.wallet.cookie import require_holder
 from bitcache_server.http.wallet.look import page, whole_number
+from bitcache_server.http.wallet.withdraw_order import (
+    MAX_ADDRESS_CHARS,
+    MAX_AMOUNT_CHARS,
+    WithdrawOrder,
+    open_order,
+    seal_order,
+)
 from bitcache_server.services.wallet_views import wallet_view, withdrawals
 from bitcache_server.services.wallets import is_confirmed, require_confirmation
 from bitcache_server.services.withdraw import (
@@ -35,7 +43,10 @@ from bitcache_server.services.withdraw import (
 )
 
 PATH = "/wallet/withdraw"
-NOTICES = {"asked": "The withdrawal is on its way. Its amount and fee have left your balance."}
+NOTICES = {
+    "asked": "The withdrawal is on its way. Its amount and fee have left your balance.",
+    "over": "That page is over. Nothing has left your balance; enter the address again.",
+}
 #: What a reader can put right on the page where it happened.
 REFUSALS = (
     AddressInvalid,
@@ -58,6 +69,7 @@ def add_routes(pages: Blueprint) -> None:
     """Add the form, the page with the fee, and the request."""
     pages.add_url_rule("/withdraw", "withdraw", show)
     pages.add_url_rule("/withdraw/review", "withdraw_review", review)
+    pages.add_url_rule("/withdraw/review", "withdraw_check", check, methods=["POST"])
     pages.add_url_rule("/withdraw", "withdraw_request", ask, methods=["POST"])
 
 
@@ -68,6 +80,7 @@ def show() -> Response:
 
 def _form(failed: BitcacheError | None = None) -> Response:
     known = require_holder()
+    typed = _typed(known.wallet_id) or WithdrawOrder()
     return page(
         "wallet_withdraw.html",
         status=status_of(type(failed)) if failed else 200,
@@ -75,28 +88,59 @@ def _form(failed: BitcacheError | None = None) -> Response:
         wallet=wallet_view(deps(), session(), known.wallet_id),
         withdrawals=withdrawals(session(), known.wallet_id),
         states=STATES,
-        address=request.values.get("address", "")[:200],
-        amount=request.values.get("amount", "")[:20],
+        address=typed.address,
+        amount=typed.amount,
         least_sat=deps().settings.withdrawal_min_sat,
         failed=failed.detail if failed else "",
         notice=NOTICES.get(request.args.get("done", "")),
     )
 
 
-def review() -> Response:
+def check() -> AnyResponse:
+    """Lead to the page with the fee, or say what is wrong with the form."""
+    same_origin()
+    check_limit(UNLOCKS)
+    known = require_holder()
+    order = _typed(known.wallet_id) or WithdrawOrder()
+    try:
+        _quote(known.wallet_id, order)
+    except REFUSALS as error:
+        return _form(error)
+    return redirect(_with_order(f"{PATH}/review", known.wallet_id, order), 303)
+
+
+def review() -> AnyResponse:
     """Show what arrives, what the network takes, and what leaves the balance."""
     check_limit(UNLOCKS)
     known = require_holder()
+    order = _typed(known.wallet_id)
+    if order is None:
+        return redirect(f"{PATH}?done=over", 303)
     try:
-        quote = _quote(known.wallet_id)
+        quote = _quote(known.wallet_id, order)
     except REFUSALS as error:
         return _form(error)
     return _review(quote)
 
 
+def _typed(wallet_id: str) -> WithdrawOrder | None:
+    """Return what the reader typed: now in a form, or before in what we have signed."""
+    if request.method == "POST":
+        address = request.form.get("address", "").strip()
+        return WithdrawOrder(
+            address[:MAX_ADDRESS_CHARS], request.form.get("amount", "").strip()[:MAX_AMOUNT_CHARS]
+        )
+    return open_order(deps(), wallet_id, request.args.get("order", ""))
+
+
+def _with_order(path: str, wallet_id: str, order: WithdrawOrder) -> str:
+    return f"{path}?{urlencode({'order': seal_order(deps(), wallet_id, order)})}"
+
+
 def _review(quote: WithdrawalQuote, failed: str = "", status: int = 200) -> Response:
     known = require_holder()
-    again = urlencode({"address": quote.address, "amount": quote.amount_sat})
+    order = WithdrawOrder(quote.address, str(quote.amount_sat))
+    here = _with_order(f"{PATH}/review", known.wallet_id, order)
     return page(
         "wallet_withdraw_review.html",
         status=status,
@@ -104,17 +148,15 @@ def _review(quote: WithdrawalQuote, failed: str = "", status: int = 200) -> Resp
         quote=quote,
         key=secrets.token_urlsafe(16),
         confirmed=is_confirmed(deps(), session(), known),
-        confirm_url=f"/wallet/confirm?{urlencode({'next': f'{PATH}/review?{again}'})}",
-        change_url=f"{PATH}?{again}",
+        confirm_url=f"/wallet/confirm?{urlencode({'next': here})}",
+        change_url=_with_order(PATH, known.wallet_id, order),
         failed=failed,
     )
 
 
-def _quote(wallet_id: str) -> WithdrawalQuote:
-    text = request.values.get("amount", "").strip()
-    amount_sat = whole_number(text) if text else None
-    address = request.values.get("address", "").strip()
-    return quote_withdrawal(deps(), session(), wallet_id, address, amount_sat)
+def _quote(wallet_id: str, order: WithdrawOrder) -> WithdrawalQuote:
+    amount_sat = whole_number(order.amount) if order.amount else None
+    return quote_withdrawal(deps(), session(), wallet_id, order.address, amount_sat)
 
 
 def ask() -> AnyResponse:
@@ -143,7 +185,7 @@ def ask() -> AnyResponse:
 def _fee_changed(wallet_id: str, error: PayoutFeeChanged) -> Response:
     """Show the new fee on the same page: nothing was booked."""
     try:
-        quote = _quote(wallet_id)
+        quote = _quote(wallet_id, _typed(wallet_id) or WithdrawOrder())
     except REFUSALS as refusal:
         return _form(refusal)
     words = f"{error.detail} Look at the new figures; nothing has left your balance."
