@@ -1,6 +1,6 @@
 """A reader who never paid: the gift, one popup, one click, and the same on other devices."""
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from demo.checking import (
     PAID_WORDS,
@@ -11,33 +11,10 @@ from demo.checking import (
     expect_download,
     wall,
 )
+from demo.passkeys import Passkeys
 from demo.shop import Addresses
 
 ONE_CLICK = "with one click"
-#: What a phone that unlocks with a finger has (W3C WebAuthn, section 11).
-PHONE = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
-
-
-class Passkeys:
-    """The authenticator of one browser."""
-
-    def __init__(self, page: Page) -> None:
-        self._cdp: CDPSession = page.context.new_cdp_session(page)
-        self._cdp.send("WebAuthn.enable")
-        made = self._cdp.send("WebAuthn.addVirtualAuthenticator", {"options": PHONE})
-        self._id = {"authenticatorId": made["authenticatorId"]}
-
-    def synchronise_to(self, other: "Passkeys") -> None:
-        """Bring the passkeys to another device, as phones do by themselves."""
-        for credential in self._cdp.send("WebAuthn.getCredentials", self._id)["credentials"]:
-            other._cdp.send("WebAuthn.addCredential", {**other._id, "credential": credential})
 
 
 class Devices:

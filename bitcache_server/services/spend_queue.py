@@ -30,6 +30,9 @@ STATEMENTS = 2
 MAX_ALONE = 4
 #: How long the orders of a statement that failed wait for their turn alone.
 PATIENCE_S = 5.0
+#: How long the order of a wallet in use waits for one of those places. Other clicks of the
+#: same reader are over in milliseconds; who would have to wait longer is told to come back.
+BUSY_PATIENCE_S = 0.25
 
 Answer = SpendResult | BitcacheError | None
 """None: it has to be done alone."""
@@ -79,7 +82,7 @@ class SpendQueue:
             return ticket.answer
         if isinstance(ticket.answer, BitcacheError) and not isinstance(ticket.answer, StorageBusy):
             raise ticket.answer
-        return self._spend_alone(order, patience_s=0 if ticket.answer else PATIENCE_S)
+        return self._spend_alone(order, patience_s=BUSY_PATIENCE_S if ticket.answer else PATIENCE_S)
 
     def close(self) -> None:
         """Close the connections that are kept; the next spend opens others."""

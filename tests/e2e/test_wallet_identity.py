@@ -5,38 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from demo.passkeys import Passkeys
 from tests.e2e.wall import axe_violations, chromium, watched
 from tests.e2e.wallet_server import served_world
 from tests.support.databases import Databases
 from tests.support.shops import assert_nothing_lost
 from tests.support.world import World
 
-#: What a phone that unlocks with a finger has (W3C WebAuthn section 11, and CDP's WebAuthn).
-PHONE = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
 
-
-class Keys:
-    """The authenticator of one browser."""
-
-    def __init__(self, page: Page) -> None:
-        self.cdp: CDPSession = page.context.new_cdp_session(page)
-        self.cdp.send("WebAuthn.enable")
-        made = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": PHONE})
-        self.id = {"authenticatorId": made["authenticatorId"]}
-
-    def copy_to(self, other: "Keys") -> None:
-        """Synchronise the passkeys to another device, as phones do by themselves."""
-        for credential in self.cdp.send("WebAuthn.getCredentials", self.id)["credentials"]:
-            other.cdp.send("WebAuthn.addCredential", {**other.id, "credential": credential})
+class Keys(Passkeys):
+    """The authenticator of one browser, whose reader may say no."""
 
     def refuse(self) -> None:
         """Let the reader say no from now on."""
@@ -105,7 +85,7 @@ def test_gift_passkey_and_a_second_device(browser: Browser, world: World) -> Non
 
         other, more_problems = watched(laptop)
         their_keys = Keys(other)
-        keys.copy_to(their_keys)
+        keys.synchronise_to(their_keys)
         other.goto(f"{url}/wallet/security")
         expect_good(other)
         other.get_by_role("button", name="Sign in with a passkey").click()

@@ -20,6 +20,7 @@ from tests.support.purchases import (
     buy_from_balance,
     earned,
     fill_wallet,
+    holder_of,
     pay_out,
     sell_shared,
 )
@@ -88,7 +89,7 @@ def test_everything_that_can_happen(world: World) -> None:
         undo_purchase(world.deps, world.session, WALLET, world.file_id)
         refund_by_reader(world.deps, world.session, WALLET, world.article_id)
         site = get_site(world.session, world.site_id)
-        refund_by_merchant(world.deps, world.session, site, WALLET, item_id)
+        refund_by_merchant(world.deps, world.session, site, holder_of(world), item_id)
     world.rail.double_spend(reference)
     world.check_unconfirmed()
     buy_from_balance(world)

@@ -229,7 +229,6 @@ def test_a_receipt_code_that_is_not_right_is_told_on_the_page(world: World) -> N
     for item_id, code, status, words in (
         (world.article_id, "", 422, pages.BAD_CODE),
         (world.article_id, "nonsense", 422, pages.BAD_CODE),
-        (world.article_id, f"{mine}\x00", 422, pages.BAD_CODE),
         (world.article_id, f"../{mine}", 422, pages.BAD_CODE),
         (world.article_id, mine[:-1], 422, pages.BAD_CODE),
         (world.article_id, theirs, 403, pages.BAD_CODE),
