@@ -63,6 +63,12 @@ def open_popup(page: Page) -> Page:
     return popup
 
 
+def come_into_view(popup: Page) -> None:
+    """Wait until the window takes a form: not within 0.7 s of coming into view."""
+    popup.bring_to_front()
+    popup.wait_for_timeout(1_000)
+
+
 def take_gift(popup: Page) -> None:
     popup.get_by_role("button", name="Take the gift").click()
     expect(popup.get_by_role("button", name="Allow and")).to_be_visible(timeout=15_000)
@@ -75,6 +81,7 @@ def allow(page: Page, auto_sat: int = 0) -> None:
     if auto_sat:
         popup.get_by_text("Limits for").click()
         popup.get_by_label("Open without a click up to").fill(str(auto_sat))
+    come_into_view(popup)
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Allow and").click()
 
@@ -104,6 +111,7 @@ def test_allow_once_then_one_click(page: Page, live: LiveShop) -> None:
     expect(popup.locator("main")).to_contain_text("20,000 sats")
     take_gift(popup)
     expect(popup.locator("main")).to_contain_text(live.site.origin.removeprefix("http://"))
+    come_into_view(popup)
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Allow and read").click()
     shown = expect_view(page, "unlocked")
@@ -179,6 +187,7 @@ def test_a_window_closed_half_way_leaves_nothing_behind(page: Page, live: LiveSh
 
     popup = open_popup(page)
     take_gift(popup)
+    come_into_view(popup)
     with popup.expect_event("close"):
         popup.get_by_role("link", name="Not now").click()
     expect(wall(page)).to_contain_text("Nothing was paid")
@@ -380,6 +389,7 @@ def test_revoked_on_the_wallet_page(context: BrowserContext, page: Page, live: L
     expect(wall(page)).to_contain_text("Your permission for this site is over")
     assert live.grants() == [("article", True)]
     popup = open_popup(page)
+    come_into_view(popup)
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Allow and").click()
     expect_view(page, "download")
@@ -477,6 +487,7 @@ def test_a_browser_that_forgot_gets_the_allowance_again(page: Page, live: LiveSh
     expect_view(page, "offer")
     popup = open_popup(page)
     # The wallet is known, the site is allowed: one button.
+    come_into_view(popup)
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Continue", exact=True).click()
     expect_view(page, "download")
@@ -554,6 +565,7 @@ def test_a_window_that_has_just_come_up_takes_no_click(page: Page, live: LiveSho
         expect(allowing).to_have_attribute("aria-disabled", "true")
         popup.wait_for_timeout(300)
         expect(allowing).to_be_visible()
+    come_into_view(popup)
     with popup.expect_event("close"):
         allowing.click()
     expect_view(page, "unlocked")
