@@ -80,7 +80,8 @@ def test_without_scripts_a_reader_tops_up_and_reads(
     page.get_by_role("button", name="5,000 sats", exact=True).click()
     expect(page.get_by_role("heading", name="Scan and pay")).to_be_visible()
     picture = page.get_by_role("img")
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth > 0")
     address = page.locator("dd code").last.inner_text()
     pay_to(world, address, 5_000_000)
     # The page looks again by itself.
