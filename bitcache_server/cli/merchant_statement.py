@@ -13,11 +13,10 @@ from bitcache_server.cli.work import work
 from bitcache_server.domain.money import format_sat
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.statement import StatementLine, all_lines
+from bitcache_server.services.texts import table_cell
 
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _COLUMNS = ("time", "kind", "words", "amount_msat", "item", "title", "holder", "payout")
-#: A spreadsheet would take a text that begins like this for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.command()
@@ -76,10 +75,6 @@ def _write_csv(lines: Iterable[StatementLine]) -> None:
                 line.kind,
                 line.words,
                 line.amount_msat,
-                *(_harmless(text or "") for text in texts),
+                *(table_cell(text or "") for text in texts),
             ]
         )
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -3,6 +3,8 @@
 from bitcache_server.domain.errors import InvalidRequest
 
 MAX_NAME_CHARS = 200
+#: What a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_text(text: str, what: str) -> str:
@@ -29,3 +31,8 @@ def check_name(text: str, what: str, max_chars: int = MAX_NAME_CHARS) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise InvalidRequest(f"{what} contains a control character.")
     return name
+
+
+def table_cell(text: str) -> str:
+    """Return a text that no spreadsheet runs when it opens a table: merchants write titles."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -11,14 +11,13 @@ from bitcache_server.models.sales import Invoice
 from bitcache_server.models.wallets import Allowance, Gift, Passkey, RecoveryCode, WalletSession
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payouts import payouts_of
+from bitcache_server.services.texts import table_cell
 from bitcache_server.services.wallet_activity import activity
 from bitcache_server.services.wallet_views import purchases, wallet_view
 
 #: More purchases than anybody makes; the list is one document.
 MAX_ROWS = 1_000_000
 HEADINGS = ("time", "what", "title", "own_msat", "gift_msat", "booking")
-#: What a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: Left out: what signs in, and what nobody outside can use.
 _SECRET = {"secret_hash", "code_hash", "address_hash", "public_key", "challenge", "wallet_id"}
 
@@ -55,16 +54,11 @@ def activity_rows(session: Session, wallet_id: str) -> Iterator[tuple[str | int,
         yield (
             line.at,
             line.words,
-            _harmless(line.title),
+            table_cell(line.title),
             line.own_msat,
             line.gift_msat,
             line.group_id,
         )
-
-
-def _harmless(text: str) -> str:
-    """Return a text that no spreadsheet runs: merchants write titles."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _rows(session: Session, model: Any, wallet_id: str) -> list[dict[str, Any]]:
