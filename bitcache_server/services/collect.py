@@ -25,7 +25,7 @@ from bitcache_server.services.settle_invoice import give_grant
 from bitcache_server.services.site_keys import signer_for
 from bitcache_server.tokens.grants import GrantClaims
 from bitcache_server.tokens.holders import holder_name
-from bitcache_server.tokens.receipts import ReceiptClaims, issue_receipt
+from bitcache_server.tokens.receipts import sign_purchase
 from bitcache_server.tokens.verifier import matches
 
 
@@ -168,16 +168,5 @@ def _collected(deps: Deps, session: Session, grant: Grant, holder: str, paid_by:
         expires_at=grant.expires_at,
         revision=grant.revision,
     )
-    receipt = ReceiptClaims(
-        site=grant.site_id,
-        item=grant.item_id,
-        invoice=paid_by,
-        amount_msat=grant.price_msat,
-        paid_at=grant.issued_at,
-    )
-    return Collected(
-        grant=signer.issue(claims),
-        receipt=issue_receipt(signer, receipt),
-        item_id=grant.item_id,
-        expires_at=grant.expires_at,
-    )
+    signed, receipt = sign_purchase(signer, claims, paid_by)
+    return Collected(signed, receipt, grant.item_id, grant.expires_at)

@@ -22,7 +22,7 @@ from bitcache_server.services.site_keys import signer_for
 from bitcache_server.tokens.allowances import read_allowance
 from bitcache_server.tokens.grants import GrantClaims, GrantSigner
 from bitcache_server.tokens.holders import holder_name
-from bitcache_server.tokens.receipts import ReceiptClaims, issue_receipt
+from bitcache_server.tokens.receipts import sign_purchase
 
 #: How long a repeated call is told the balance, as the first one was.
 BALANCE_TOLD_S = 60
@@ -158,11 +158,7 @@ def to_spend(deps: Deps, offer: UnlockOffer, order: UnlockOrder) -> Spend:
 
 
 def issue(deps: Deps, offer: UnlockOffer, order: UnlockOrder, paid: SpendResult) -> Unlocked:
-    """Return grant and receipt of a purchase; their holder is the wallet by its name here.
-
-    The receipt names the ledger group where another names the invoice: once for each
-    purchase, however often it is shown.
-    """
+    """Return grant and receipt of a purchase; their holder is the wallet by its name here."""
     claims = GrantClaims(
         site=offer.site_id,
         item=offer.item_id,
@@ -172,17 +168,11 @@ def issue(deps: Deps, offer: UnlockOffer, order: UnlockOrder, paid: SpendResult)
         expires_at=paid.expires_at,
         revision=paid.revision,
     )
-    receipt = ReceiptClaims(
-        site=offer.site_id,
-        item=offer.item_id,
-        invoice=paid.group_id,
-        amount_msat=paid.price_msat,
-        paid_at=paid.issued_at,
-    )
+    grant, receipt = sign_purchase(offer.signer, claims, paid_by=paid.group_id)
     tells = _tells_balance(deps, paid)
     return Unlocked(
-        grant=offer.signer.issue(claims),
-        receipt=issue_receipt(offer.signer, receipt),
+        grant=grant,
+        receipt=receipt,
         item_id=offer.item_id,
         expires_at=paid.expires_at,
         outcome=paid.outcome.value,

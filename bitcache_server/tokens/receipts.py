@@ -9,7 +9,7 @@ from typing import Any
 
 from bitcache_server.domain.errors import ReceiptInvalid
 from bitcache_server.tokens.codec import TokenUnreadable, int_of, text_of
-from bitcache_server.tokens.grants import GrantSigner
+from bitcache_server.tokens.grants import GrantClaims, GrantSigner
 
 RECEIPT_PURPOSE = "bitcache.receipt.v1"
 
@@ -39,6 +39,22 @@ def issue_receipt(signer: GrantSigner, claims: ReceiptClaims) -> str:
         "c": claims.content_sha256,
     }
     return signer.codec(RECEIPT_PURPOSE).seal(payload, claims.paid_at)
+
+
+def sign_purchase(signer: GrantSigner, claims: GrantClaims, paid_by: str) -> tuple[str, str]:
+    """Return the grant and the receipt of one purchase.
+
+    ``paid_by`` names the payment in the receipt: the invoice, or the ledger group where a
+    balance paid; once for each purchase, however often it is shown.
+    """
+    receipt = ReceiptClaims(
+        site=claims.site,
+        item=claims.item,
+        invoice=paid_by,
+        amount_msat=claims.price_msat,
+        paid_at=claims.issued_at,
+    )
+    return signer.issue(claims), issue_receipt(signer, receipt)
 
 
 def check_receipt(signer: GrantSigner, token: str, *, site: str) -> ReceiptClaims:
