@@ -210,7 +210,8 @@ def reverse(
     return post(session, entries, owner_id=owner_id, now=now, group_id=group_id)
 
 
-def _unreversed(session: AnySession, owner_id: str, group_id: str) -> Sequence[Transfer]:
+def entries_of(session: AnySession, owner_id: str, group_id: str) -> list[tuple[Transfer, bool]]:
+    """Return the transfers of a group, the last one first, each with whether it was taken back."""
     correction = aliased(Transfer)
     rows = session.execute(
         select(Transfer, correction.id.label("correction_id"))
@@ -224,10 +225,15 @@ def _unreversed(session: AnySession, owner_id: str, group_id: str) -> Sequence[T
             Transfer.reverses_id.is_(None),
         )
         .order_by(Transfer.id.desc())
-    ).all()
+    )
+    return [(row.Transfer, row.correction_id is not None) for row in rows]
+
+
+def _unreversed(session: AnySession, owner_id: str, group_id: str) -> Sequence[Transfer]:
+    rows = entries_of(session, owner_id, group_id)
     if not rows:
         raise UnknownTransfer(f"{owner_id[:64]!r} has no transfers {group_id[:64]!r}.")
-    open_rows = [row.Transfer for row in rows if row.correction_id is None]
+    open_rows = [transfer for transfer, is_reversed in rows if not is_reversed]
     if not open_rows:
         raise AlreadyReversed(f"The transfers {group_id[:64]!r} were taken back before.")
     return open_rows

@@ -5,12 +5,10 @@ merchants' rows are locked. Correcting is adding: the entries of the purchase st
 each gets its opposite.
 """
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import aliased
+from collections import Counter
 
 from bitcache_server.ledger import chart
-from bitcache_server.ledger.journal import reverse
-from bitcache_server.models.ledger import Transfer
+from bitcache_server.ledger.journal import entries_of, reverse
 from bitcache_server.models.session import AnySession
 
 
@@ -25,22 +23,11 @@ def give_back(session: AnySession, wallet_id: str, purchase_group: str, now: int
 
 def parts_not_returned(session: AnySession, owner_id: str, group_id: str) -> dict[str, int]:
     """Return what each account got in a group and still has, in msat; empty for none."""
-    correction = aliased(Transfer)
-    query = (
-        select(Transfer.to_account, func.sum(Transfer.amount_msat))
-        .outerjoin(
-            correction,
-            (correction.owner_id == Transfer.owner_id) & (correction.reverses_id == Transfer.id),
-        )
-        .where(
-            Transfer.owner_id == owner_id,
-            Transfer.group_id == group_id,
-            Transfer.reverses_id.is_(None),
-            correction.id.is_(None),
-        )
-        .group_by(Transfer.to_account)
-    )
-    return {account: int(amount_msat) for account, amount_msat in session.execute(query)}
+    parts_msat: Counter[str] = Counter()
+    for transfer, is_reversed in entries_of(session, owner_id, group_id):
+        if not is_reversed:
+            parts_msat[transfer.to_account] += transfer.amount_msat
+    return dict(parts_msat)
 
 
 def merchants_among(parts_msat: dict[str, int]) -> list[tuple[str, int]]:
