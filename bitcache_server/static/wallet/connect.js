@@ -1,6 +1,8 @@
 // The window that a site's page opens to ask for an allowance. All of it but the gift
 // works without this file, only with one more click.
 
+import { serveGiftButton } from './gift.js';
+
 const page = window.opener;
 
 /** @type {HTMLAnchorElement | null} */
@@ -52,27 +54,4 @@ document.getElementById('cancel')?.addEventListener('click', (event) => {
   window.close();
 });
 
-const giver = document.getElementById('gift');
-const failed = document.getElementById('gift_failed');
-
-const give = async () => {
-  if (!giver || !failed || giver.ariaDisabled === 'true') return;
-  const words = giver.textContent;
-  giver.ariaDisabled = 'true';
-  giver.textContent = giver.dataset.busy ?? '';
-  failed.hidden = true;
-  try {
-    const { takeGift } = await import('./gift.js');
-    await takeGift();
-    location.reload();
-  } catch (error) {
-    failed.textContent = error instanceof Error ? error.message : '';
-    failed.hidden = false;
-    giver.ariaDisabled = 'false';
-    giver.textContent = words;
-  }
-};
-
-giver?.addEventListener('click', give);
-
-export {};
+serveGiftButton(() => location.reload());

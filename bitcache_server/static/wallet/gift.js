@@ -88,3 +88,30 @@ export async function takeGift(onProgress = () => {}) {
   if (!navigator.locks) return work(onProgress);
   return navigator.locks.request('bitcache-gift', () => work(onProgress));
 }
+
+/**
+ * Let the page's gift button take the gift; a page without one is left alone.
+ *
+ * @param {(button: HTMLElement) => void} onTaken
+ */
+export function serveGiftButton(onTaken) {
+  const button = document.getElementById('gift');
+  const failed = document.getElementById('gift_failed');
+  if (!button || !failed) return;
+  button.addEventListener('click', async () => {
+    if (button.ariaDisabled === 'true') return;
+    const words = button.textContent;
+    button.ariaDisabled = 'true';
+    button.textContent = button.dataset.busy ?? words;
+    failed.hidden = true;
+    try {
+      await takeGift();
+      onTaken(button);
+    } catch (error) {
+      failed.textContent = error instanceof Error ? error.message : 'That did not work. Please try again.';
+      failed.hidden = false;
+      button.ariaDisabled = 'false';
+      button.textContent = words;
+    }
+  });
+}
