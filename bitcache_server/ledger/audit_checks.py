@@ -18,8 +18,11 @@ def _stored_differs(code: str, prefix: str, column: str, words: str) -> Check:
 
 
 def _negative(code: str, prefix: str, words: str) -> Check:
-    query = f"SELECT account, amount_msat FROM ({sums(prefix)}) s WHERE amount_msat < 0"  # noqa: S608
-    return Check(code, words, f"{query} ORDER BY account")
+    query = f"""
+        SELECT account, amount_msat FROM ({sums(prefix)}) s
+        WHERE amount_msat < 0 ORDER BY account
+        """  # noqa: S608 - joined from constants
+    return Check(code, words, query)
 
 
 _BALANCE_CHECKS = (

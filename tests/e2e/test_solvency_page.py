@@ -46,7 +46,7 @@ def world(databases: Databases, tmp_path: Path) -> Iterator[World]:
 def device(browser: Browser, cookie: str = "", **options: object) -> Iterator[BrowserContext]:
     """Give a browser that holds a wallet, as narrow as phones are."""
     shape = {"viewport": {"width": 320, "height": 640}, **options}
-    context = browser.new_context(**shape)  # type: ignore[arg-type]
+    context = browser.new_context(**shape)  # type: ignore[arg-type]  # any of its options
     if cookie:
         context.add_cookies(
             [{"name": "bitcache_wallet", "value": cookie, "domain": "localhost", "path": "/"}]

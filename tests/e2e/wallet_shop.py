@@ -69,7 +69,7 @@ def signed_in(
     browser: Browser, world: World, reader: Reader | None, **options: object
 ) -> BrowserContext:
     """Return a browser context that holds the reader's wallet."""
-    context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]
+    context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]  # any of its options
     if reader is not None:
         url = world.deps.settings.public_url
         named = {"name": cookie.NAME, "value": reader.cookie, "url": url}

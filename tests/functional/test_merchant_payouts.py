@@ -58,7 +58,7 @@ def _ask(shop: World, **options: object) -> str:
         shop.deps,
         shop.session,
         shop.merchant_id,
-        **options,  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]  # handed through
     ).id
     shop.session.rollback()
     return payout_id

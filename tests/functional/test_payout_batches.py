@@ -1,7 +1,7 @@
 """Several payouts in one transaction, and everything that can happen to it afterwards."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.base import PreparedPayout
+from bitcache_server.rails.base import PayoutOrder, PreparedPayout
 from bitcache_server.services import payout_batches
 from bitcache_server.services.merchant_payouts import request_merchant_payout
 from bitcache_server.services.payout_approvals import cancel_payout
@@ -276,8 +276,8 @@ def test_taken_back_while_it_is_signed(shop: World, monkeypatch: pytest.MonkeyPa
     first, second = _ask(shop, 2)
     sign = shop.rail.prepare_payout
 
-    def cancelled_meanwhile(orders: list[object]) -> PreparedPayout:
-        prepared = sign(orders)  # type: ignore[arg-type]
+    def cancelled_meanwhile(orders: Sequence[PayoutOrder]) -> PreparedPayout:
+        prepared = sign(orders)
         with write_transaction(shop.session):
             cancel_payout(shop.deps, shop.session, first)
         return prepared
@@ -297,8 +297,8 @@ def test_two_processes_sign_different_payouts(
     first = withdraw(shop, wallet_id="wa_1")
     sign = shop.rail.prepare_payout
 
-    def overtaken(orders: list[object]) -> PreparedPayout:
-        prepared = sign(orders)  # type: ignore[arg-type]
+    def overtaken(orders: Sequence[PayoutOrder]) -> PreparedPayout:
+        prepared = sign(orders)
         monkeypatch.undo()
         with write_transaction(shop.session):
             shop.session.get_one(Payout, first).state = "approval"

@@ -294,7 +294,7 @@ def moving(shop: World) -> World:
     rail = MovingRail()
     rail.__dict__ |= vars(shop.rail)
     rail.meanwhile = []
-    shop.deps.rails["fake"] = rail  # type: ignore[index]
+    shop.deps.rails["fake"] = rail  # type: ignore[index]  # only tests swap a rail
     shop.rail = rail
     return shop
 

@@ -87,7 +87,7 @@ def statement_counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     def counting(connection: object, orders: list[Spend]) -> object:
         sizes.append(len(orders))
-        return spend_together(connection, orders)  # type: ignore[arg-type]
+        return spend_together(connection, orders)  # type: ignore[arg-type]  # handed through
 
     monkeypatch.setattr(spend_queue, "spend_together", counting)
     yield sizes
