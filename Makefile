@@ -12,7 +12,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Start the whole system on a private chain and print the addresses (CHECK=1: test it and stop)
-	@.ci/setup python node $(if $(CHECK),browser)
+	@.ci/setup python node $(if $(CHECK),browser lightning)
+	@.ci/setup lightning || echo '· going on without Lightning'
 	@$(PYTHON) -m demo.run $(if $(CHECK),--check)
 
 chain: ## Start a private chain and a wallet, to try a server of your own
@@ -20,7 +21,7 @@ chain: ## Start a private chain and a wallet, to try a server of your own
 	@$(PYTHON) -m demo.chain
 
 test: check ## Run every check and every test
-	@.ci/setup node postgresql browser
+	@.ci/setup node clients postgresql browser lightning lnbits
 	cd widget && npm test --silent
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
@@ -33,11 +34,11 @@ check: ## Format, lint, types and import directions, for Python and the widget
 	cd widget && npm run --silent lint && npm run --silent typecheck
 
 bench: ## Measure the budgets
-	@.ci/setup python node postgresql load
+	@.ci/setup python node postgresql load lightning lnbits
 	$(PYTHON) -m tests.bench
 
 setup: ## Install everything that the other targets need
-	@.ci/setup python node widget postgresql browser
+	@.ci/setup python node widget clients postgresql browser lightning lnbits
 
 # The comments and addresses that pip-compile would add depend on the machine.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile --quiet --upgrade \
@@ -47,11 +48,11 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile --quiet --up
 lock: ## Pin the newest allowed Python packages, with hashes
 	@.ci/setup python
 	printf '%s\n' 'setuptools>=77' wheel | $(COMPILE) --output-file requirements-build.txt -
-	$(COMPILE) --extra dev --extra postgresql --constraint requirements-build.txt \
+	$(COMPILE) --extra dev --extra nwc --extra postgresql --constraint requirements-build.txt \
 		--output-file requirements-dev.txt setup.cfg
 
 clean: ## Remove everything that was installed or built in this folder
 	rm -rf .venv build dist *.egg-info test-results
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
-	rm -rf widget/node_modules demo/regtest/node_modules
+	rm -rf widget/node_modules demo/regtest/node_modules tests/clients/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
