@@ -22,7 +22,12 @@ class Merchant(Model):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     descriptor: Mapped[str | None] = mapped_column(Text)
-    """Public output descriptor (BIP 380) for direct settlement; None means pooled."""
+    """Public output descriptor (BIP 380) for direct settlement."""
+    lightning_address: Mapped[str | None] = mapped_column(String(320))
+    """Their own Lightning address (LUD-16) for direct settlement. With neither of the two
+    the merchant is pooled: the operator's wallet and node receive for them."""
+    handle: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """The name in front of the ``@`` of the Lightning address that we serve for them."""
     created_at: Mapped[int] = mapped_column(BigInteger)
     commission_ppm: Mapped[int | None] = mapped_column(BigInteger)
     """The merchant's own commission rule; None is the operator's rule."""
@@ -38,6 +43,11 @@ class Merchant(Model):
     """How long readers may return a purchase by themselves; 0 is not at all."""
     refunds_per_reader: Mapped[int] = mapped_column(default=0)
     """How many purchases one wallet may return within 30 days."""
+
+    @property
+    def direct(self) -> bool:
+        """Say whether readers pay into this merchant's own wallet, and nothing to us."""
+        return self.descriptor is not None or self.lightning_address is not None
 
 
 class Site(Model):

@@ -17,6 +17,15 @@ class ChainBlock(Model):
     previous_hash: Mapped[str] = mapped_column(String(64))
 
 
+class StreamCursor(Model):
+    """Where the watch of a rail that reports settlements left off."""
+
+    __tablename__ = "stream_cursors"
+
+    rail: Mapped[str] = mapped_column(String(16), primary_key=True)
+    cursor: Mapped[str] = mapped_column(Text)
+
+
 class RailStatus(Model):
     """The last health report of a rail, so that web processes never ask the node."""
 
@@ -28,6 +37,8 @@ class RailStatus(Model):
     detail: Mapped[str] = mapped_column(Text)
     tip_height: Mapped[int] = mapped_column(BigInteger)
     fee_rate_msat_per_vb: Mapped[int] = mapped_column(BigInteger)
+    receivable_msat: Mapped[int | None] = mapped_column(BigInteger)
+    """The largest amount that can arrive now; None where that has no bound or is not known."""
     checked_at: Mapped[int] = mapped_column(BigInteger)
     ok_at: Mapped[int] = mapped_column(BigInteger)
     """When it was last well; 0 for never."""

@@ -23,15 +23,23 @@ class Payout(Model):
     owner_account: Mapped[str] = mapped_column(String(96))
     """``wallet:<id>`` of a withdrawal, ``merchant:<id>`` of a merchant's payout."""
     rail: Mapped[str] = mapped_column(String(16))
-    destination: Mapped[str] = mapped_column(String(200))
+    destination: Mapped[str] = mapped_column(Text)
+    """An address (on-chain), a BOLT 11 invoice or a Lightning address; empty while a link
+    waits for somebody to claim it."""
     amount_msat: Mapped[int] = mapped_column(BigInteger)
     """What arrives."""
     fee_msat: Mapped[int] = mapped_column(BigInteger)
-    """What the owner pays for the network on top, as shown before."""
+    """What the owner pays for the network on top, as shown before: for Lightning at most."""
+    fee_returned_msat: Mapped[int] = mapped_column(BigInteger, default=0)
+    """The part of the reserve that was not used and went back to the owner."""
     state: Mapped[str] = mapped_column(String(16))
     """See ``domain/payout_state.py``."""
     reason: Mapped[str] = mapped_column(String(200), default="")
     """Why it failed or waits, for people."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """How often a payment to a Lightning address failed."""
+    next_try_at: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Not to be tried before; 0 is at once."""
     batch_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -66,18 +74,37 @@ class PayoutBatch(Model):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     rail: Mapped[str] = mapped_column(String(16))
     reference: Mapped[str] = mapped_column(String(200))
-    """For on-chain the transaction id."""
+    """For on-chain the transaction id, for Lightning the payment hash."""
     raw: Mapped[str] = mapped_column(Text)
-    """For on-chain the signed transaction in hex."""
+    """For on-chain the signed transaction in hex, for Lightning the invoice."""
     amount_msat: Mapped[int] = mapped_column(BigInteger)
     """What all payees get together."""
     fee_msat: Mapped[int] = mapped_column(BigInteger)
-    """What the network takes."""
+    """What the network takes; for Lightning at most, until it is settled."""
+    sends: Mapped[int] = mapped_column(default=0)
+    """How often a Lightning payment was given to the node: an answer of before is old."""
+    sending_since: Mapped[int | None] = mapped_column(BigInteger)
+    """A process is about to give it to the node, or died there; None when it came back."""
     state: Mapped[str] = mapped_column(String(16))
     detail: Mapped[str] = mapped_column(String(200), default="")
     created_at: Mapped[int] = mapped_column(BigInteger)
     sent_at: Mapped[int | None] = mapped_column(BigInteger)
     settled_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class WithdrawLink(Model):
+    """A link that whoever has it can turn into a payment to their wallet, once (LUD-03)."""
+
+    __tablename__ = "withdraw_links"
+
+    payout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The payout that holds the money."""
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    claims: Mapped[int] = mapped_column(default=0)
+    """How many claims came to nothing; the next one is bound to another ``k1``."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    """From then on nobody can claim it, and the money goes back."""
 
 
 class Operator(Model):

@@ -26,14 +26,15 @@ class Invoice(Model):
             postgresql_where=text("wallet_id IS NOT NULL"),
         ),
         CheckConstraint("amount_msat > 0", name="amount_positive"),
-        CheckConstraint("(wallet_id IS NULL) = (item_id <> '')", name="item_or_wallet"),
+        CheckConstraint("wallet_id IS NULL OR item_id = ''", name="item_or_wallet"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     wallet_id: Mapped[str | None] = mapped_column(String(64))
-    """The wallet that is topped up; None for the sale of an item."""
+    """The wallet that is topped up; None when a merchant is paid."""
     item_id: Mapped[str] = mapped_column(String(64))
-    """Item, site and merchant are empty for a top-up."""
+    """Item, site and merchant are empty for a top-up; item and site for money that somebody
+    sends to a merchant's Lightning address."""
     site_id: Mapped[str] = mapped_column(String(64))
     merchant_id: Mapped[str] = mapped_column(String(64))
     direct: Mapped[bool]
@@ -60,6 +61,8 @@ class Invoice(Model):
     refunded_at: Mapped[int | None] = mapped_column(BigInteger)
     """The sale was taken back for good: its money is credit."""
     paid_at: Mapped[int | None] = mapped_column(BigInteger)
+    comment: Mapped[str | None] = mapped_column(String(500))
+    """What the payer wrote to the merchant (LUD-12)."""
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
     changed_at: Mapped[int] = mapped_column(BigInteger)
@@ -74,8 +77,14 @@ class RequestRow(Model):
 
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), primary_key=True)
     rail: Mapped[str] = mapped_column(String(16), primary_key=True)
-    destination: Mapped[str] = mapped_column(String(200))
-    target: Mapped[str] = mapped_column(String(200))
+    destination: Mapped[str] = mapped_column(Text)
+    """The address (on-chain) or the BOLT 11 invoice (Lightning)."""
+    target: Mapped[str] = mapped_column(String(200), index=True)
+    """What observations carry: the script in hex, or the payment hash."""
+    description: Mapped[str] = mapped_column(Text, default="")
+    """What a Lightning invoice commits to by its hash; empty where only a memo stands."""
+    check_url: Mapped[str] = mapped_column(Text, default="")
+    """Where settlement is asked for (LUD-21), when somebody else's node receives."""
     amount_msat: Mapped[int] = mapped_column(BigInteger)
     address_index: Mapped[int | None] = mapped_column(BigInteger)
     confirmations_required: Mapped[int]
@@ -139,8 +148,10 @@ class Payment(Model):
     raw: Mapped[str] = mapped_column(Text)
     removed: Mapped[bool]
     """A conflicting transaction took its place."""
+    final: Mapped[bool] = mapped_column(default=False)
+    """Cannot be taken back (Lightning): there are no confirmations to wait for."""
     settled: Mapped[bool]
-    """It counts: deep enough, or trusted on sight."""
+    """It counts: final, deep enough, or trusted on sight."""
     receipt_group: Mapped[str | None] = mapped_column(String(64))
     """The ledger group that booked it; None while it does not count."""
     receipt_source: Mapped[str | None] = mapped_column(String(100))

@@ -114,3 +114,65 @@ class GiftDay(Model):
 
     day: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     given_msat: Mapped[int] = mapped_column(BigInteger)
+
+
+class LnurlKey(Model):
+    """A Lightning wallet's key for this server (LUD-04) that signs in to a wallet here."""
+
+    __tablename__ = "lnurl_keys"
+    __table_args__ = (Index("ix_lnurl_keys_wallet_id", "wallet_id"),)
+
+    key: Mapped[str] = mapped_column(String(66), primary_key=True)
+    """Compressed secp256k1 public key in hex; wallets make another for each domain (LUD-05)."""
+    wallet_id: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class LnurlChallenge(Model):
+    """A ``k1`` (LUD-04) that one browser shows and one Lightning wallet signs, once."""
+
+    __tablename__ = "lnurl_challenges"
+    __table_args__ = (Index("ix_lnurl_challenges_expires_at", "expires_at"),)
+
+    k1: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """32 random bytes in hex. It stands in a QR code, so it opens nothing by itself."""
+    purpose: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(140))
+    """The wallet and session that asked; empty for a sign-in."""
+    browser_hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the secret that only the browser has that shows the code."""
+    key: Mapped[str | None] = mapped_column(String(66))
+    """Who signed first; None until somebody did."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class WalletConnection(Model):
+    """A reader's Lightning wallet that fills the balance by itself (NIP-47), within limits."""
+
+    __tablename__ = "wallet_connections"
+    __table_args__ = (
+        CheckConstraint("amount_msat > 0", name="amount_positive"),
+        CheckConstraint("per_day_msat >= amount_msat", name="per_day_reaches"),
+    )
+
+    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    """The connection text as ``tokens/sealing.py`` encrypts it."""
+    alias: Mapped[str] = mapped_column(String(64))
+    """What the wallet calls itself."""
+    amount_msat: Mapped[int] = mapped_column(BigInteger)
+    """Of one top-up."""
+    per_day_msat: Mapped[int] = mapped_column(BigInteger)
+    day: Mapped[int] = mapped_column(BigInteger)
+    """The UTC day (seconds / 86,400) that ``spent_msat`` counts."""
+    spent_msat: Mapped[int] = mapped_column(BigInteger)
+    """Counted from the moment that a payment is asked for, until the wallet refuses it."""
+    invoice_id: Mapped[str | None] = mapped_column(String(64))
+    """The last top-up that the wallet was told to pay, as long as that may still happen."""
+    error: Mapped[str] = mapped_column(Text)
+    """Why the last one did not work, for its reader; empty when it did."""
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
