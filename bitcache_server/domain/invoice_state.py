@@ -44,12 +44,16 @@ class PaymentFact:
     """A conflicting transaction took its place."""
     whole_sats: bool
     """The rail moves whole sats only, so the price was rounded up for it."""
+    final: bool = False
+    """Nobody can take it back (Lightning), so that it needs no confirmations."""
 
     @property
     def settled(self) -> bool:
         """Return whether this money counts."""
         if self.removed or not self.mature:
             return False
+        if self.final:
+            return True
         if self.confirmations >= max(self.confirmations_required, 1):
             return True
         return self.confirmations_required == 0 and self.sight_ok

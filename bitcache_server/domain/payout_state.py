@@ -1,8 +1,8 @@
 """The states of payouts and of the transactions that carry them, and what comes next.
 
-A payout's money is reserved from the first state on. It leaves the reserve in two
+A payout's money is reserved from the first state on. It leaves the reserve in three
 ways only: the transaction that pays is deep enough, or somebody cancelled or
-rejected the payout before it was signed.
+rejected the payout before it was signed, or a Lightning payment failed for good.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,8 @@ class PayoutState(StrEnum):
 
     APPROVAL = "approval"
     """Waits for two operators."""
+    OFFERED = "offered"
+    """Put aside behind a link, until somebody claims it."""
     WAITING = "waiting"
     """Waits for the next transaction."""
     SENDING = "sending"
@@ -26,11 +28,18 @@ class PayoutState(StrEnum):
     SETTLED = "settled"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
+    FAILED = "failed"
+    """Nothing left, nothing ever will, and the money went back: only over Lightning."""
 
 
-OPEN_STATES = (PayoutState.APPROVAL, PayoutState.WAITING, PayoutState.SENDING)
+OPEN_STATES = (
+    PayoutState.APPROVAL,
+    PayoutState.OFFERED,
+    PayoutState.WAITING,
+    PayoutState.SENDING,
+)
 """The payout's account holds amount and fee; in all other states it holds nothing."""
-UNSIGNED_STATES = (PayoutState.APPROVAL, PayoutState.WAITING)
+UNSIGNED_STATES = (PayoutState.APPROVAL, PayoutState.OFFERED, PayoutState.WAITING)
 """No signed transaction exists that could pay, so the money may go back."""
 COUNTED_STATES = (*OPEN_STATES, PayoutState.SETTLED)
 """What the limits count."""
@@ -42,7 +51,8 @@ class BatchState(StrEnum):
     SIGNED = "signed"
     """Stored, perhaps sent: nobody has seen it yet."""
     ASIDE = "aside"
-    """As ``signed``; an operator saw that the node refuses it, and lets others go first."""
+    """As ``signed``, and others may go first: an operator saw that the node refuses it, or it
+    is a Lightning payment, which takes no coins that others need."""
     SENT = "sent"
     SETTLED = "settled"
     FAILED = "failed"
@@ -72,6 +82,20 @@ def next_step(
     if outcome is Outcome.FAILED and confirmations >= needed_for_conflict:
         return BatchStep.FAIL
     return BatchStep.SEND if outcome is Outcome.UNKNOWN else BatchStep.WAIT
+
+
+#: How long after each failure a Lightning address is tried again, with a new invoice.
+RETRY_AFTER_S = (60, 300, 1_800, 7_200)
+
+
+def retry_after_s(attempts: int, one_time: bool) -> int | None:
+    """Return how long a payout waits that failed for the ``attempts``-th time.
+
+    None when it is over: what was for one invoice alone has no second try.
+    """
+    if one_time or attempts > len(RETRY_AFTER_S):
+        return None
+    return RETRY_AFTER_S[max(1, attempts) - 1]
 
 
 def is_due(created_ats: Sequence[int], now: int, every_s: int, batch_size: int) -> bool:

@@ -90,6 +90,26 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.SplitInvalid: 422,
     errors.CreditNotMovable: 409,
     errors.WalletNotEmpty: 409,
+    # A passing fault of the network behind us; the details stay with the operator.
+    errors.RailError: 503,
+    errors.LightningUnreachable: 503,
+    errors.LightningUnauthorized: 503,
+    errors.LightningPermission: 503,
+    errors.LightningCertificate: 503,
+    errors.LightningWrongNetwork: 503,
+    errors.LightningRejected: 503,
+    errors.NoInboundRoom: 503,
+    errors.LnurlUnreachable: 503,
+    errors.LnurlRefused: 422,
+    errors.LnurlForbidden: 422,
+    errors.LightningAddressInvalid: 422,
+    errors.HandleTaken: 409,
+    errors.LoginInvalid: 403,
+    errors.UnknownLink: 404,
+    errors.LinkClaimed: 409,
+    errors.ConnectionInvalid: 422,
+    errors.PaymentRequired: 402,
+    errors.L402Invalid: 403,
     errors.StorageBusy: 503,
     errors.StorageFull: 503,
     errors.StorageUnavailable: 503,
@@ -110,8 +130,14 @@ RETRY_AFTER_S = 2
 
 
 def status_of(error: type[errors.BitcacheError]) -> int:
-    """Return the HTTP status of an error class; 500 for one that should never get here."""
-    return STATUS.get(error, 500)
+    """Return the HTTP status of an error class; 500 for one that should never get here.
+
+    A special case that a module keeps for itself has the status of what it is a case of.
+    """
+    for kind in error.__mro__:
+        if issubclass(kind, errors.BitcacheError) and kind in STATUS:
+            return STATUS[kind]
+    return 500
 
 
 def problem(error: errors.BitcacheError) -> tuple[dict[str, str | int], int, dict[str, str]]:
@@ -121,7 +147,7 @@ def problem(error: errors.BitcacheError) -> tuple[dict[str, str | int], int, dic
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
         "status": status,
-        "detail": error.detail if status != 500 else errors.BitcacheError.title,
+        "detail": _public_detail(error) if status != 500 else errors.BitcacheError.title,
         "code": error.code if status != 500 else errors.BitcacheError.code,
     }
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
@@ -132,6 +158,13 @@ def problem(error: errors.BitcacheError) -> tuple[dict[str, str | int], int, dic
     elif status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return body, status, headers
+
+
+def _public_detail(error: errors.BitcacheError) -> str:
+    """Return the details, but not what a node behind us said of itself: that may name it."""
+    if isinstance(error, errors.RailError):
+        return f"{error.title}. Try again later, or pay in another way."
+    return error.detail
 
 
 def problem_response(error: errors.BitcacheError) -> Response:
@@ -203,6 +236,8 @@ def _form_has_null_byte() -> bool:
 
 
 def log_unexpected(translated: errors.BitcacheError) -> None:
-    """Log the exception that is being handled, when it is a fault of the program."""
-    if status_of(type(translated)) == 500:
+    """Log the exception that is being handled, when the operator must know of it."""
+    if isinstance(translated, errors.RailError):
+        log.warning("at %s %s: %s", request.method, request.endpoint, translated.detail)
+    elif status_of(type(translated)) == 500:
         log.exception("unexpected error at %s %s", request.method, request.endpoint)

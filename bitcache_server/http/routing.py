@@ -22,6 +22,21 @@ BODY_ERRORS: tuple[type[errors.BitcacheError], ...] = (
     errors.UnsupportedMediaType,
 )
 
+#: What asking a Lightning node, or a merchant's Lightning address, may end with.
+NODE_ERRORS: tuple[type[errors.BitcacheError], ...] = (
+    errors.NoInboundRoom,
+    errors.LightningUnreachable,
+    errors.LightningUnauthorized,
+    errors.LightningPermission,
+    errors.LightningCertificate,
+    errors.LightningWrongNetwork,
+    errors.LightningRejected,
+    errors.LightningAddressInvalid,
+    errors.LnurlUnreachable,
+    errors.LnurlRefused,
+    errors.LnurlForbidden,
+)
+
 
 @dataclass(frozen=True)
 class Route:

@@ -2,8 +2,8 @@
 
 A setting ``port`` is looked for, in this order, in ``BITCACHE_PORT``, in
 ``port`` of the TOML file that ``BITCACHE_CONFIG`` names (or ``bitcache.toml``
-in the working directory), and then has its default. The three settings that
-hold secrets may also be read from a file: ``BITCACHE_SECRET_KEY_FILE`` holds
+in the working directory), and then has its default. The settings that hold
+secrets may also be read from a file: ``BITCACHE_SECRET_KEY_FILE`` holds
 the path of a file with the secret key, as Docker and systemd hand them out.
 
 Everything is checked when the server starts. ``load_settings`` raises

@@ -97,6 +97,29 @@ class Settings(BaseSettings):
     """The Bitcoin node's RPC: ``http://user:password@host:port``."""
     onchain_descriptor: str | None = None
     """The operator's own output descriptor or extended public key, never a private one."""
+    lightning_backend: Annotated[str, Field(pattern="^[a-z]*$")] = ""
+    """Which node or wallet receives and pays over Lightning: ``lnd``, ``cln``, ``phoenixd``,
+    ``lnbits``, ``nwc`` or ``electrum``. Empty: only merchants with a Lightning address."""
+    lightning_url: SecretStr = SecretStr("")
+    """Where it answers; for ``nwc`` the whole connection text, which is a secret."""
+    lightning_secret: SecretStr = SecretStr("")
+    """May create and read invoices: macaroon in hex, rune, API key, ``user:password``."""
+    lightning_payout_secret: SecretStr = SecretStr("")
+    """May also pay. Without it nothing is paid out over Lightning, unless one does for both."""
+    lightning_certificate: str = ""
+    """PEM of the node's certificate, when no public authority vouches for it."""
+    lightning_timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
+    lightning_fee_ppm: Annotated[int, Field(ge=0, le=100_000)] = 10_000
+    """Fee reserve of a payout in parts per million of its amount; the rest comes back."""
+    lightning_fee_min_sat: Annotated[int, Field(ge=0)] = 5
+    """The reserve is never less than this."""
+    lightning_pay_wait_s: Annotated[int, Field(ge=1, le=60)] = 10
+    """How long a payout is waited for before its end is asked about later."""
+    lnurl_timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
+    l402_lifetime_s: Annotated[int, Field(ge=60)] = 30 * 86_400
+    """How long an L402 token opens an item that is sold for ever."""
+    l402_max_uses: Annotated[int, Field(ge=0)] = 0
+    """How often one L402 token may be used; 0 is any number."""
     confirmations: list[ConfirmationStep] = list(DEFAULT_CONFIRMATIONS)
     """How deep a payment must be, by amount; ascending, the last without a bound."""
     onchain_floor_sat: Annotated[int, Field(ge=0)] = 1_000

@@ -14,7 +14,15 @@ ENV_PREFIX = "BITCACHE_"
 CONFIG_VARIABLE = "BITCACHE_CONFIG"
 DEFAULT_CONFIG_FILE = "bitcache.toml"
 #: Settings that may be read from a file of their own, named by ``BITCACHE_…_FILE``.
-FILE_SETTINGS = ("secret_key", "node_url", "database_url")
+FILE_SETTINGS = (
+    "secret_key",
+    "node_url",
+    "database_url",
+    "lightning_url",
+    "lightning_secret",
+    "lightning_payout_secret",
+    "lightning_certificate",
+)
 
 
 def env_name(field: str) -> str:

@@ -5,11 +5,11 @@ import pkgutil
 import re
 
 import bitcache_server
-from bitcache_server.domain.errors import BitcacheError
-from bitcache_server.http.errors import STATUS
+from bitcache_server.domain.errors import BitcacheError, NodeUnreachable, RailError
+from bitcache_server.http.errors import STATUS, status_of
 
 
-def all_errors() -> list[type[BitcacheError]]:
+def every_error() -> list[type[BitcacheError]]:
     """Import the whole server, so that an error class cannot hide in any module."""
     for module in pkgutil.walk_packages(bitcache_server.__path__, "bitcache_server."):
         importlib.import_module(module.name)
@@ -21,6 +21,17 @@ def all_errors() -> list[type[BitcacheError]]:
     return [error for error in found if error.__module__.startswith("bitcache_server.")]
 
 
+def all_errors() -> list[type[BitcacheError]]:
+    return [e for e in every_error() if e.__module__.startswith("bitcache_server.domain.errors")]
+
+
+def test_a_modules_own_special_case_speaks_as_what_it_is_a_case_of() -> None:
+    own = set(every_error()) - set(all_errors())
+    assert own
+    assert [e.__name__ for e in own if {"code", "title"} & vars(e).keys()] == []
+    assert [e.__name__ for e in own if status_of(e) == 500] == []
+
+
 def test_no_two_errors_share_a_code() -> None:
     by_code: dict[str, list[str]] = {}
     for error in all_errors():
@@ -30,7 +41,9 @@ def test_no_two_errors_share_a_code() -> None:
 
 
 def test_codes_are_words_that_never_need_quoting() -> None:
-    assert [e.code for e in all_errors() if not re.fullmatch(r"[a-z]+(_[a-z0-9]+)*", e.code)] == []
+    assert [
+        e.code for e in all_errors() if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", e.code)
+    ] == []
 
 
 def test_each_error_defines_its_own_code_and_title() -> None:
@@ -51,11 +64,7 @@ def test_http_statuses_name_the_callers_faults_and_passing_ones() -> None:
     assert {status for status in STATUS.values() if not 400 <= status < 500} <= {503}
 
 
-def test_a_special_case_of_an_error_has_an_http_status_of_its_own() -> None:
-    # A class is looked up by itself; its parent's status would not be found.
-    forgotten = [
-        error.__name__
-        for error in all_errors()
-        if error not in STATUS and STATUS.keys() & set(error.__mro__)
-    ]
-    assert forgotten == []
+def test_a_special_case_has_the_status_of_what_it_is_a_case_of() -> None:
+    assert NodeUnreachable not in STATUS
+    assert status_of(NodeUnreachable) == STATUS[RailError]
+    assert status_of(BitcacheError) == 500

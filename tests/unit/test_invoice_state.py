@@ -61,6 +61,13 @@ def test_what_counts(required: int, confirmations: int, sight_ok: bool, settled:
     assert payment.settled is settled
 
 
+def test_what_is_final_needs_no_confirmation() -> None:
+    payment = _payment(confirmations=0, confirmations_required=6, sight_ok=False)
+    assert not payment.settled
+    assert replace(payment, final=True).settled
+    assert not replace(payment, final=True, removed=True).settled
+
+
 @pytest.mark.parametrize("change", [{"removed": True}, {"mature": False}])
 def test_removed_or_immature_money_never_counts(change: dict[str, bool]) -> None:
     assert not _payment(confirmations=99, **change).settled

@@ -6,12 +6,14 @@ from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import (
     COUNTED_STATES,
     OPEN_STATES,
+    RETRY_AFTER_S,
     UNSIGNED_STATES,
     BatchStep,
     PayoutState,
     is_due,
     needs_approval,
     next_step,
+    retry_after_s,
 )
 
 NOW = 1_000_000
@@ -60,8 +62,15 @@ def test_pieces_of_a_large_payout_are_added_up() -> None:
 
 
 def test_each_state_is_counted_or_over() -> None:
-    over = {PayoutState.CANCELLED, PayoutState.REJECTED}
+    over = {PayoutState.CANCELLED, PayoutState.REJECTED, PayoutState.FAILED}
     assert set(COUNTED_STATES) | over == set(PayoutState)
     assert set(COUNTED_STATES) & over == set()
     assert set(COUNTED_STATES) - set(OPEN_STATES) == {PayoutState.SETTLED}
     assert set(OPEN_STATES) - set(UNSIGNED_STATES) == {PayoutState.SENDING}
+
+
+def test_an_invoice_has_one_try_and_an_address_a_few() -> None:
+    assert retry_after_s(1, one_time=True) is None
+    tries = [retry_after_s(attempt, one_time=False) for attempt in range(1, 6)]
+    assert tries == [*RETRY_AFTER_S, None]
+    assert list(RETRY_AFTER_S) == sorted(RETRY_AFTER_S)

@@ -89,6 +89,7 @@ def test_secrets_can_come_from_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     secrets = {"secret_key": KEY, "node_url": NODE_URL, "database_url": "postgresql://u:p@h/db"}
+    secrets.setdefault(name, f"what {name} may be")
     (tmp_path / "secret").write_text(secrets[name] + "\n")
     monkeypatch.setenv(f"{env_name(name)}_FILE", str(tmp_path / "secret"))
     settings = load_settings(**({} if name == "secret_key" else {"secret_key": KEY}))

@@ -4,8 +4,18 @@ from bitcache_server.domain.errors.base import BitcacheError
 
 
 class AddressInvalid(BitcacheError):
+    """Nothing can be sent there.
+
+    ``is_meant`` says whether the text was meant for the rail that refuses it, so that its
+    words say more than those of others; None where it cannot tell.
+    """
+
     code = "address_invalid"
     title = "That is no address of this network"
+
+    def __init__(self, detail: str = "", is_meant: bool | None = None) -> None:
+        super().__init__(detail)
+        self.is_meant = is_meant
 
 
 class PayoutLimit(BitcacheError):

@@ -58,6 +58,43 @@ class NodeChainUnknown(RailError):
     title = "The Bitcoin node does not know the block where the watch left off"
 
 
+class LightningUnreachable(RailError):
+    code = "lightning_unreachable"
+    title = "The Lightning node does not answer"
+
+
+class LightningUnauthorized(RailError):
+    code = "lightning_unauthorized"
+    title = "The Lightning node refuses the secret"
+
+
+class LightningPermission(RailError):
+    code = "lightning_permission"
+    title = "The secret may not do what is needed"
+
+
+class LightningCertificate(RailError):
+    code = "lightning_certificate"
+    title = "The Lightning node's certificate is not the expected one"
+
+
+class LightningWrongNetwork(RailError):
+    code = "lightning_wrong_network"
+    title = "The Lightning node is on another network"
+
+
+class LightningRejected(RailError):
+    code = "lightning_rejected"
+    title = "The Lightning node refused the call"
+
+
+class NoInboundRoom(RailUnavailable):
+    """Said before the reader tries: the payment could not arrive."""
+
+    code = "no_inbound_room"
+    title = "The node cannot receive an amount of this size now"
+
+
 class UnknownRail(RailUnavailable):
     code = "unknown_rail"
     title = "This server has no such way to pay"

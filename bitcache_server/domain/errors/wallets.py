@@ -65,7 +65,7 @@ class SignInRequired(BitcacheError):
 
 class ConfirmationRequired(BitcacheError):
     code = "confirmation_required"
-    title = "Confirm with your passkey or recovery code first"
+    title = "Confirm that it is you first"
 
 
 class PasskeyInvalid(BitcacheError):
