@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from bitcache_server.domain.clock import Clock, system_clock
 from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.domain.fees import CommissionRule
+from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.rails.base import Rail
+from bitcache_server.rails.lightning.backend import LightningBackend
+from bitcache_server.rails.lightning.lnurl_client import LnurlClient
+from bitcache_server.rails.lightning.registry import BackendSettings, make_backend
 from bitcache_server.rails.registry import make_rail
 from bitcache_server.rates.base import RateSource
 from bitcache_server.rates.fixed import FixedRates
@@ -29,7 +33,7 @@ def build(
     return Deps(
         settings=settings,
         clock=clock,
-        rails=_rails(settings) if rails is None else rails,
+        rails=_rails(settings, clock) if rails is None else rails,
         rate_sources=_rate_sources(settings) if rate_sources is None else rate_sources,
         files=LocalFiles(settings.files_dir),
         commission=CommissionRule(
@@ -38,11 +42,13 @@ def build(
     )
 
 
-def _rails(settings: Settings) -> Mapping[str, Rail]:
-    return {name: make_rail(name, **_rail_parameters(settings, name)) for name in settings.rails}
+def _rails(settings: Settings, clock: Clock) -> Mapping[str, Rail]:
+    return {
+        name: make_rail(name, **_rail_parameters(settings, clock, name)) for name in settings.rails
+    }
 
 
-def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
+def _rail_parameters(settings: Settings, clock: Clock, name: str) -> dict[str, object]:
     """Return what a rail needs of the settings; a new rail has a case here."""
     match name:
         case "onchain":
@@ -58,6 +64,16 @@ def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
                 "payout_wallet": settings.payout_wallet,
                 "conflict_confirmations": settings.payout_conflict_confirmations,
             }
+        case "lightning":
+            return {
+                "backend": lightning_backend(settings),
+                "lnurl": lnurl_client(settings, clock),
+                "network": settings.network,
+                "fee_ppm": settings.lightning_fee_ppm,
+                "fee_min_msat": settings.lightning_fee_min_sat * MSAT_PER_SAT,
+                "pay_wait_s": settings.lightning_pay_wait_s,
+                "clock": clock,
+            }
         case "fake":
             return {
                 "allow": settings.environment != "production",
@@ -65,6 +81,32 @@ def _rail_parameters(settings: Settings, name: str) -> dict[str, object]:
             }
         case _:
             return {}
+
+
+def lightning_backend(settings: Settings) -> LightningBackend | None:
+    """Return the node or wallet of the settings, or None where there is none.
+
+    Raises ConfigurationError for settings that cannot be right. Makes no connection.
+    """
+    if not settings.lightning_backend:
+        return None
+    return make_backend(
+        settings.lightning_backend,
+        BackendSettings(
+            url=settings.lightning_url.get_secret_value(),
+            secret=settings.lightning_secret.get_secret_value(),
+            payout_secret=settings.lightning_payout_secret.get_secret_value(),
+            certificate=settings.lightning_certificate,
+            timeout_s=settings.lightning_timeout_s,
+            allow_fake=settings.environment != "production",
+        ),
+    )
+
+
+def lnurl_client(settings: Settings, clock: Clock) -> LnurlClient:
+    """Return what follows Lightning addresses; internal ones on a test network only."""
+    local = settings.environment != "production" and settings.network == "regtest"
+    return LnurlClient(settings.lnurl_timeout_s, allow_local=local, clock=clock)
 
 
 def _rate_sources(settings: Settings) -> Sequence[RateSource]:

@@ -49,6 +49,26 @@ class Child:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:]) or "    (no output)"
 
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Return when it has ended well by itself; raise ChildDied when it ended badly."""
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ChildDied(f"{self.name} did not end within {timeout_s:g} s.") from None
+        if status:
+            self.check()
+
+    def kill(self) -> None:
+        """End it and its group with SIGKILL, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def stop(self) -> None:
         """Ask it to end, wait, and end what is left of its group."""
         if self._process.poll() is None:

@@ -25,10 +25,10 @@ def doctor() -> int:
     """Say what does not work yet, and how to mend it.
 
     Looks at settings, secrets, database, disk, addresses, files, wallets, sites, prices, jobs,
-    payouts, Bitcoin node, fees, exchange rates and the clock.
+    payouts, Bitcoin node, fees, the Lightning node or wallet, exchange rates and the clock.
 
     Each finding says how to mend it. Exit code 0 when there is no problem (warnings
-    may be left), 1 otherwise. Changes nothing; asks the node and the rate sources.
+    may be left), 1 otherwise. Changes nothing; asks the nodes and the rate sources.
     """
     found = []
     for finding in _findings():

@@ -1,13 +1,15 @@
 """The contract of a rail: ask for a payment, watch, look one up, pay out, report health.
 
-A rail holds no state that must survive: the caller stores the cursor that each
-step carries, in the same transaction as what the step brought, and hands it
-back after a restart. ``tests/contract`` runs the same suite over every rail.
+There are two kinds. A chain rail is watched block by block, and what it saw may be taken
+back; a stream rail reports settlements that are final. Both hold no state that must
+survive: the caller stores the cursor that each step carries, in the same transaction as
+what the step brought, and hands it back after a restart. ``tests/contract`` runs the same
+suite over every rail.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bitcache_server.domain.outcome import Outcome
 
@@ -20,9 +22,14 @@ class PaymentOrder:
     amount_msat: int
     expires_at: int
     account: str
-    """Who receives: for on-chain the descriptor, checked when it was stored."""
+    """Who receives: for on-chain the descriptor, for Lightning the merchant's own Lightning
+    address or nothing for the operator's node. Checked when it was stored."""
     index: int
     """For on-chain the derivation index; the caller never gives one out twice."""
+    memo: str = ""
+    """Short, for people: a wallet may show it."""
+    description: str = ""
+    """What is paid for, to the letter; a Lightning invoice commits to its hash."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,16 @@ class PaymentRequest:
 
     rail: str
     destination: str
-    """The address (on-chain)."""
+    """The address (on-chain) or the invoice (Lightning, BOLT 11)."""
     target: str
-    """What observations of payments to this request carry: the script in hex (on-chain)."""
+    """What observations of payments to this request carry: the script in hex (on-chain),
+    the payment hash (Lightning)."""
     amount_msat: int
     """What must arrive: for on-chain whole sats, rounded up."""
+    description: str = ""
+    """The text that the invoice commits to; empty where it carries a memo."""
+    check_url: str = ""
+    """Where settlement is asked for (LUD-21), when somebody else's node receives."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,31 @@ class RailHealth:
     tip_height: int
     fee_rate_msat_per_vb: int
     """What a transaction should pay to confirm soon; 0 where that has no meaning."""
+    receivable_msat: int | None = None
+    """The largest amount that can arrive now; None where that has no bound or is not known."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Money that arrived for good. ``reference`` is unique per rail for ever."""
+
+    rail: str
+    reference: str
+    """The payment hash."""
+    target: str
+    """The request's target: the payment hash."""
+    amount_msat: int
+    settled_at: int
+    proof: str
+    """The preimage in hex; empty where nobody tells it."""
+
+
+@dataclass(frozen=True)
+class SettlementPage:
+    """Settlements after a cursor, oldest first, and the cursor to go on from."""
+
+    settlements: tuple[Settlement, ...]
+    cursor: str
 
 
 @dataclass(frozen=True)
@@ -142,6 +179,8 @@ class PayoutOrder:
     """In the normal form of ``check_destination``."""
     amount_msat: int
     """What arrives; for on-chain whole sats."""
+    max_fee_msat: int | None = None
+    """What was put aside for routing; None: as much as ``payout_fee_msat`` says."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +194,7 @@ class PreparedPayout:
     amount_msat: int
     """What all payees get together."""
     fee_msat: int
-    """What the network takes on top."""
+    """What the network takes on top; for Lightning at most, until it is settled."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +204,23 @@ class PayoutLookup:
     outcome: Outcome
     """SETTLED: in the best chain, ``confirmations`` deep. PENDING: in the mempool.
     FAILED: its coins were spent otherwise, ``confirmations`` deep, and the payees got
-    nothing by that. UNKNOWN: nobody can tell now; the money keeps its place.
+    nothing by that; for Lightning, the node gave up for good. UNKNOWN: nobody can
+    tell now; the money keeps its place.
     A reorganisation can take SETTLED back, as ``confirmations`` says."""
     carrier: PreparedPayout
     """The transaction that pays: when it was replaced by one that pays the same, that one's
     ``reference`` and ``fee_msat``. Its ``raw`` stays what was prepared, and so both can be
     asked about, and sent."""
     confirmations: int
+    """``FINAL`` where nothing can be taken back."""
     detail: str
+    missing: bool = False
+    """Over Lightning the node never heard of it: with UNKNOWN it may be sent again; with FAILED
+    it refused the call, or the invoice has expired since."""
+
+
+#: Deeper than anybody asks for: what cannot be taken back.
+FINAL = 1_000_000_000
 
 
 class Rail(Protocol):
@@ -191,23 +239,6 @@ class Rail(Protocol):
     def create_request(self, order: PaymentOrder) -> PaymentRequest:
         """Return what the payer must be shown. Same order, same answer."""
 
-    def watch(
-        self, cursor: Cursor | None, match: Matcher, with_mempool: bool = True
-    ) -> Iterator[Step]:
-        """Yield all steps from the cursor to now, oldest first, then stop.
-
-        With no cursor the watch begins at the present tip: it yields one
-        BlockConnected for the tip, so that there is a cursor to store. Blocks that
-        left the best chain come first, as BlockDisconnected from the old tip down
-        to the common ancestor. Raises RailError; steps already yielded stay valid.
-        """
-
-    def forget_mempool(self) -> None:
-        """Report every unconfirmed payment anew at the next watch."""
-
-    def lookup(self, observation: Observation) -> Lookup:
-        """Ask about a payment seen before; send it again where the node lost it."""
-
     def health(self) -> RailHealth:
         """Return the state of the rail. Never raises."""
 
@@ -218,12 +249,20 @@ class Rail(Protocol):
         error, a kind of destination that this rail cannot pay.
         """
 
-    def payout_fee_msat(self, destination: str) -> int:
+    @property
+    def payouts_together(self) -> int | None:
+        """Return how many payouts one transaction carries at most; None for no bound.
+
+        One means that nothing is gained by waiting for others.
+        """
+
+    def payout_fee_msat(self, destination: str, amount_msat: int) -> int:
         """Return what the payee is charged for a payout of its own now, rounded up.
 
         For on-chain: fee rate * (110 + the output's virtual bytes), whole sats. That is
-        one coin, the payee and change; a batch costs less for each. Raises
-        AddressInvalid, RailError.
+        one coin, the payee and change; a batch costs less for each. For Lightning: the
+        reserve for routing, of which the unused part comes back. Raises AddressInvalid,
+        RailError.
         """
 
     def prepare_payout(self, orders: Sequence[PayoutOrder]) -> PreparedPayout:
@@ -255,4 +294,45 @@ class Rail(Protocol):
 
         ``references`` are payments to accounts that are not the paying wallet's own,
         for on-chain outpoints; those that are spent count nothing. Raises RailError.
+        """
+
+
+@runtime_checkable
+class ChainRail(Rail, Protocol):
+    """A rail with blocks: what was seen waits for confirmations, and may be taken back."""
+
+    def watch(
+        self, cursor: Cursor | None, match: Matcher, with_mempool: bool = True
+    ) -> Iterator[Step]:
+        """Yield all steps from the cursor to now, oldest first, then stop.
+
+        With no cursor the watch begins at the present tip: it yields one
+        BlockConnected for the tip, so that there is a cursor to store. Blocks that
+        left the best chain come first, as BlockDisconnected from the old tip down
+        to the common ancestor. Raises RailError; steps already yielded stay valid.
+        """
+
+    def forget_mempool(self) -> None:
+        """Report every unconfirmed payment anew at the next watch."""
+
+    def lookup(self, observation: Observation) -> Lookup:
+        """Ask about a payment seen before; send it again where the node lost it."""
+
+
+@runtime_checkable
+class StreamRail(Rail, Protocol):
+    """A rail whose settlements are final."""
+
+    def settlements(self, cursor: str | None, wait_s: float) -> SettlementPage:
+        """Return what was settled after the cursor, waiting up to ``wait_s`` for the first.
+
+        Without a cursor it begins now. The same settlement may come twice, none is left
+        out. Raises RailError; the caller asks again with the cursor that it stored.
+        """
+
+    def check_request(self, request: PaymentRequest) -> Settlement | None:
+        """Ask whether a request was paid; None while it was not.
+
+        For what the stream does not bring: a request whose money goes to somebody else's
+        node (``check_url``), and a doubt about one of ours. Raises RailError.
         """

@@ -7,12 +7,14 @@ from typing import Any
 from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.rails.base import Rail
 from bitcache_server.rails.fake import FakeRail
+from bitcache_server.rails.lightning.rail import LightningRail
 from bitcache_server.rails.onchain.rail import OnchainRail
 
 #: Each takes its settings as keyword arguments and makes no connection.
 RAIL_FACTORIES: Mapping[str, Callable[..., Rail]] = MappingProxyType(
     {
         "fake": FakeRail,
+        "lightning": LightningRail,
         "onchain": OnchainRail,
     }
 )

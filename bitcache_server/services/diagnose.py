@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from bitcache_server.models.session import configure_engine, normalise_url
 from bitcache_server.services import (
     diagnose_host,
+    diagnose_lightning,
     diagnose_money,
     diagnose_node,
     diagnose_rates,
@@ -47,6 +48,7 @@ def diagnose(deps: Deps) -> Iterator[Finding]:
 
 def _without_tables(deps: Deps) -> Iterator[Finding]:
     yield from guarded("node", lambda: diagnose_node.check_node(deps, None))
+    yield from guarded("lightning", lambda: diagnose_lightning.check_lightning(deps, None))
     yield from guarded("rates", lambda: diagnose_rates.check_rates(deps, None))
 
 
@@ -61,4 +63,5 @@ def _with_tables(deps: Deps, session: Session) -> Iterator[Finding]:
     # No transaction stays open while the network is asked.
     session.rollback()
     yield from guarded("node", lambda: diagnose_node.check_node(deps, session))
+    yield from guarded("lightning", lambda: diagnose_lightning.check_lightning(deps, session))
     yield from guarded("rates", lambda: diagnose_rates.check_rates(deps, session))

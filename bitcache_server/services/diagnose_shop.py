@@ -10,6 +10,7 @@ from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.money import format_sat
 from bitcache_server.models.catalog import Item, Merchant, Site, SiteOrigin
 from bitcache_server.models.operations import RailStatus
+from bitcache_server.rails.lightning.rail import LightningRail
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.findings import Finding, fine, problem, warning
 from bitcache_server.services.offers import floor_msat
@@ -54,26 +55,35 @@ def check_wallets(deps: Deps, session: Session) -> Iterator[Finding]:
         return
     own = deps.settings.onchain_descriptor
     rows = session.execute(
-        select(Merchant.id, Merchant.name, Merchant.descriptor).order_by(Merchant.id)
+        select(
+            Merchant.id, Merchant.name, Merchant.descriptor, Merchant.lightning_address
+        ).order_by(Merchant.id)
     ).all()
-    theirs = [(f"{name} ({i})", wallet) for i, name, wallet in rows if wallet is not None]
+    theirs = [(f"{name} ({i})", wallet) for i, name, wallet, _ in rows if wallet is not None]
     wallets = [("onchain_descriptor", own)] if own else []
     broken = list(_broken(deps, [*wallets, *theirs]))
     yield from broken
     if broken:
         return
-    without = len(rows) - len(theirs)
+    without = sum(row.descriptor is None and row.lightning_address is None for row in rows)
     if without and not own:
-        yield problem(
-            "wallets",
-            "no_descriptor",
-            f"{without} merchants have no descriptor, and onchain_descriptor is not set: nobody "
-            "can pay them.",
-            "Set onchain_descriptor to your wallet's public descriptor or xpub, or add merchants "
-            "with --descriptor.",
-        )
+        yield _without_wallet(deps, without)
         return
     yield fine("wallets", f"{len(rows)} merchants, {len(theirs)} with a wallet of their own.")
+
+
+def _without_wallet(deps: Deps, count: int) -> Finding:
+    """Say that merchants have no on-chain wallet; bad only where Lightning has no node."""
+    lightning = deps.rails.get("lightning")
+    by_lightning = isinstance(lightning, LightningRail) and lightning.backend is not None
+    so = "they are paid over Lightning alone" if by_lightning else "nobody can pay them"
+    return (warning if by_lightning else problem)(
+        "wallets",
+        "no_descriptor",
+        f"{count} merchants have no descriptor, and onchain_descriptor is not set: {so}.",
+        "Set onchain_descriptor to your wallet's public descriptor or xpub, or add merchants "
+        "with --descriptor.",
+    )
 
 
 def _broken(deps: Deps, wallets: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -103,7 +113,10 @@ def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
     ).all()
     if not rows or not statuses:
         return
-    floor = min(floor_msat(deps, status) for status in statuses.values())
+    floor = min(floor_msat(deps, name, status) for name, status in statuses.items())
+    if floor == 0:
+        yield fine("prices", "Each can be paid over Lightning, whatever it is.")
+        return
     prices = {(row.price_currency, row.price_amount) for row in rows}
     now_msat = {price: quote(deps, session, *price).amount_msat for price in prices}
     low = []

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bitcache_server.domain.errors import NodeUnreachable
 from bitcache_server.domain.outcome import Outcome
-from bitcache_server.rails.base import PaymentOrder, PaymentRequest, PreparedPayout, Rail
+from bitcache_server.rails.base import ChainRail, PaymentOrder, PaymentRequest, PreparedPayout
 from bitcache_server.rails.fake import FakeRail
 from bitcache_server.rails.onchain.addresses import script_of
 from bitcache_server.rails.onchain.rail import OnchainRail
@@ -27,7 +27,7 @@ class World(Protocol):
     """One rail and everything around it. ``mine`` takes what waits in the mempool."""
 
     @property
-    def rail(self) -> Rail: ...
+    def rail(self) -> ChainRail: ...
 
     def request(self, amount_msat: int = PRICE_MSAT) -> PaymentRequest: ...
     def pay(self, request: PaymentRequest, amount_msat: int = PRICE_MSAT) -> str: ...
@@ -59,7 +59,7 @@ class World(Protocol):
     def send_without_answer(self, prepared: PreparedPayout) -> Outcome:
         """Send a payout whose answer gets lost on the way back."""
 
-    def lonely_rail(self) -> Rail:
+    def lonely_rail(self) -> ChainRail:
         """Return the rail as it is while its node is away."""
 
 
@@ -139,7 +139,7 @@ class FakeWorld:
         finally:
             self._fake.lose_answers(False)
 
-    def lonely_rail(self) -> Rail:
+    def lonely_rail(self) -> ChainRail:
         self._fake.break_with(NodeUnreachable("Nothing listens at the node's address."))
         return self._fake
 
@@ -230,7 +230,7 @@ class OnchainWorld:
             proxy.fault, proxy.only = Fault.DIE_IN_ANSWER, "sendrawtransaction"
             return self._rail(proxy.url).send_payout(prepared)
 
-    def lonely_rail(self) -> Rail:
+    def lonely_rail(self) -> ChainRail:
         return self._rail("http://user:password@127.0.0.1:9")
 
     def _rail(self, rpc_url: str) -> OnchainRail:

@@ -497,3 +497,9 @@ def test_the_command_exits_with_zero_when_all_is_well(tmp_path: Path) -> None:
     cli.ask("jobs", "--once", exit_code=0)
     report = cli.ask("doctor")
     assert report["ok"] is True
+
+
+def test_the_help_names_everything_that_is_looked_at() -> None:
+    words = Cli(None).run("doctor", "--help").stdout
+    for part in ("database", "Bitcoin node", "Lightning", "exchange rates"):
+        assert part in words

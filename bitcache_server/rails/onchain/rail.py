@@ -112,7 +112,12 @@ class OnchainRail:
         """Return the address in normal form; see ``addresses.normal_address``."""
         return normal_address(destination, self._network)
 
-    def payout_fee_msat(self, destination: str) -> int:
+    @property
+    def payouts_together(self) -> int | None:
+        """Return None: one transaction pays as many as there are."""
+        return None
+
+    def payout_fee_msat(self, destination: str, amount_msat: int) -> int:
         """Return what a transaction with this payee alone costs now; see ``Payouts.fee_msat``."""
         return self._payouts.fee_msat(destination)
 

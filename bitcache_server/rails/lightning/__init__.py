@@ -1,0 +1,1 @@
+"""Payments over Lightning: one rail, several backends that know a node or a wallet."""
