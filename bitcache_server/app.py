@@ -1,11 +1,10 @@
 """The Flask application. Constructing it connects to nothing."""
 
 from flask import Flask
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bitcache_server import wiring
 from bitcache_server.extensions import db
-from bitcache_server.http import site
 from bitcache_server.http.events import create_events
 from bitcache_server.models.session import configure_engine, normalise_url
 from bitcache_server.services.deps import EXTENSION, Deps
@@ -18,12 +17,15 @@ THREADS = 16
 
 def create_app(deps: Deps | None = None) -> Flask:
     """Return the app for the given dependencies, by default those of the settings."""
+    # Only here: jobs and waiting readers do without the pages and the 25 MB behind them.
+    from bitcache_server.http import site
+
     app = create_bare_app(deps)
     site.init_app(app)
     return app
 
 
-def create_events_app() -> Starlette:
+def create_events_app() -> ASGIApp:
     """Return the asynchronous app of the events listener."""
     return create_events(create_bare_app())
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.extensions import db
 from bitcache_server.models.session import storage_errors
-from bitcache_server.rails.base import Rail
+from bitcache_server.rails.base import ChainRail, StreamRail
 from bitcache_server.services.deps import Deps, deps_of
 from bitcache_server.services.gifts import forget_gift_addresses
 from bitcache_server.services.housekeeping import (
@@ -31,6 +31,7 @@ from bitcache_server.services.housekeeping import (
     expire_invoices,
     forget_idempotency_keys,
 )
+from bitcache_server.services.l402 import forget_l402_bills
 from bitcache_server.services.leases import give_back, take_lease
 from bitcache_server.services.merchant_payouts import schedule_payouts
 from bitcache_server.services.one_time_codes import forget_one_time_codes
@@ -39,14 +40,22 @@ from bitcache_server.services.rail_health import record_health
 from bitcache_server.services.reconcile import reconcile_due
 from bitcache_server.services.refresh_rates import refresh_rates
 from bitcache_server.services.solvency import publish_due
+from bitcache_server.services.wallet_keys import forget_challenges
 from bitcache_server.services.wallets import forget_signed_out_sessions
 from bitcache_server.services.watch_rail import check_unconfirmed, watch_rail
+from bitcache_server.services.watch_stream import check_requests, watch_stream
+from bitcache_server.services.withdraw_links import expire_links
 
 log = logging.getLogger(__name__)
 
 #: A dead process's jobs are taken over after this time.
 LEASE_S = 15
 TICK_S = 0.25
+#: How long a watch waits for a settlement before it renews its lease and asks again.
+WAIT_S = 2.0
+LONGEST_PAUSE_S = 10.0
+#: What is under way may take so long after the end was asked for; it is safe to cut it off.
+END_S = 5.0
 
 
 @dataclass
@@ -56,16 +65,32 @@ class Job:
     name: str
     every_s: float
     run: Callable[[Deps, Session], object]
+    lane: str = ""
+    """Jobs of one lane run one after the other in a thread of their own; the others in the
+    main one. So who waits for a node keeps nobody else waiting."""
     due_at: float = 0.0
-    failing: bool = field(default=False)
-    """The last run failed; logged once when it begins and once when it ends."""
+    failures: int = field(default=0)
+    """How many runs in a row failed; logged once when that begins and once when it ends."""
+
+    @property
+    def failing(self) -> bool:
+        """Return whether the last run failed."""
+        return self.failures > 0
+
+    def pause_s(self) -> float:
+        """Return the time until the next run: in a lane, longer with each failure."""
+        if not self.lane or not self.failures:
+            return self.every_s
+        return max(self.every_s, min(LONGEST_PAUSE_S, 0.25 * 2.0**self.failures))
 
 
-def all_jobs(deps: Deps) -> list[Job]:
-    """Return the jobs that the settings call for."""
-    jobs = []
-    for rail in deps.rails.values():
-        jobs += _rail_jobs(rail)
+def all_jobs(deps: Deps, wait_s: float = 0.0) -> list[Job]:
+    """Return the jobs that the settings call for.
+
+    ``wait_s`` is how long the watch of a rail that reports settlements waits for one.
+    """
+    jobs = [job for rail in deps.chain_rails for job in _chain_jobs(rail)]
+    jobs += [job for rail in deps.stream_rails for job in _stream_jobs(rail, wait_s)]
     return [
         *jobs,
         Job("rates", deps.settings.rate_refresh_s, refresh_rates),
@@ -75,12 +100,15 @@ def all_jobs(deps: Deps) -> list[Job]:
         Job("idempotency", 3_600, forget_idempotency_keys),
         Job("one_time_codes", 3_600, forget_one_time_codes),
         Job("gift_addresses", 3_600, forget_gift_addresses),
+        Job("withdraw_links", 60, expire_links),
+        Job("l402_bills", 3_600, forget_l402_bills),
         Job("wallet_sessions", 86_400, forget_signed_out_sessions),
+        Job("login_challenges", 3_600, forget_challenges),
         Job("solvency", 60, publish_due),
     ]
 
 
-def _rail_jobs(rail: Rail) -> list[Job]:
+def _chain_jobs(rail: ChainRail) -> list[Job]:
     return [
         Job(f"health:{rail.name}", 10, lambda d, s: record_health(d, s, rail)),
         Job(f"watch:{rail.name}", 0.5, lambda d, s: watch_rail(d, s, rail)),
@@ -90,25 +118,61 @@ def _rail_jobs(rail: Rail) -> list[Job]:
     ]
 
 
+def _stream_jobs(rail: StreamRail, wait_s: float) -> list[Job]:
+    name = rail.name
+    watch, look, pay = f"watch:{name}", f"look:{name}", f"pay:{name}"
+    return [
+        Job(f"health:{name}", 10, lambda d, s: record_health(d, s, rail), look),
+        # It waits by itself; the pause is for a node that does not let it.
+        Job(f"watch:{name}", 0.05, lambda d, s: watch_stream(d, s, rail, wait_s), watch),
+        Job(f"requests:{name}", 1, lambda d, s: check_requests(d, s, rail), look),
+        Job(f"reconcile:{name}", 10, lambda d, s: reconcile_due(d, s, rail), look),
+        Job(f"payouts:{name}", 1, lambda d, s: run_payouts(d, s, rail), pay),
+    ]
+
+
 def run_jobs(app: Flask, *, only_once: bool = False, stop: threading.Event | None = None) -> bool:
     """Run all jobs until ``stop`` is set or a signal asks to end; return False after failures.
 
     ``only_once`` runs each job one time, for cron and for tests.
     """
     deps = deps_of(app)
-    jobs = all_jobs(deps)
+    jobs = all_jobs(deps, 0.0 if only_once else WAIT_S)
     holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
     if only_once:
         _run_due(app, deps, jobs, holder, now=float("inf"))
         _end(app, holder)
         return not any(job.failing for job in jobs)
     stop = stop or threading.Event()
+    lanes = [
+        threading.Thread(target=_loop, args=(app, deps, lane, holder, stop), name=name, daemon=True)
+        for name, lane in _by_lane(jobs).items()
+        if name
+    ]
     with _signals(stop):
-        while not stop.is_set():
-            _run_due(app, deps, jobs, holder, now=time.monotonic())
-            stop.wait(TICK_S)
+        for thread in lanes:
+            thread.start()
+        _loop(app, deps, _by_lane(jobs)[""], holder, stop)
+    deadline = time.monotonic() + END_S
+    for thread in lanes:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            log.warning("lane=%s waits for its node and is left behind", thread.name)
     _end(app, holder)
     return True
+
+
+def _by_lane(jobs: list[Job]) -> dict[str, list[Job]]:
+    lanes: dict[str, list[Job]] = {"": []}
+    for job in jobs:
+        lanes.setdefault(job.lane, []).append(job)
+    return lanes
+
+
+def _loop(app: Flask, deps: Deps, jobs: list[Job], holder: str, stop: threading.Event) -> None:
+    while not stop.is_set():
+        _run_due(app, deps, jobs, holder, now=time.monotonic())
+        stop.wait(min(TICK_S, max(0.0, min(job.due_at for job in jobs) - time.monotonic())))
 
 
 @contextmanager
@@ -133,6 +197,7 @@ def _run_due(app: Flask, deps: Deps, jobs: list[Job], holder: str, now: float) -
         job.due_at = now + job.every_s
         with app.app_context():
             _run(deps, job, holder)
+        job.due_at = max(job.due_at, now + job.pause_s())
 
 
 def _run(deps: Deps, job: Job, holder: str) -> None:
@@ -144,14 +209,14 @@ def _run(deps: Deps, job: Job, holder: str) -> None:
     except (BitcacheError, SQLAlchemyError) as error:
         if not job.failing:
             log.warning("job=%s failed: %s", job.name, error)
-        job.failing = True
+        job.failures += 1
     except Exception:
         log.exception("job=%s failed unexpectedly", job.name)
-        job.failing = True
+        job.failures += 1
     else:
         if job.failing:
             log.warning("job=%s works again", job.name)
-        job.failing = False
+        job.failures = 0
     finally:
         session.rollback()
 

@@ -7,7 +7,15 @@ import os
 
 import hypothesis
 
-pytest_plugins = ("tests.support.databases", "tests.support.regtest", "tests.support.world")
+pytest_plugins = (
+    "tests.support.databases",
+    "tests.support.lightning_network",
+    "tests.support.lnbits",
+    "tests.support.regtest",
+    "tests.support.world",
+    # After what it imports, whose asserts would not be explained otherwise.
+    "tests.support.lightning_world",
+)
 
 # A loaded machine is slow now and then; a deadline per example would say "flaky".
 hypothesis.settings.register_profile("local", deadline=None)

@@ -15,6 +15,7 @@ from bitcache_server import __version__
 from bitcache_server.cli import (
     db,
     doctor,
+    gift,
     init,
     invoice,
     item,
@@ -119,6 +120,7 @@ for _command in (
     item.item,
     invoice.invoice,
     payout.payout,
+    gift.gift,
     refund.refund,
     operator.operator,
     serve.serve,

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -18,6 +19,42 @@ from bitcache_server.settings import Settings, load_settings
 from bitcache_server.settings.sources import CONFIG_VARIABLE, DEFAULT_CONFIG_FILE
 
 NETWORKS = ("mainnet", "testnet", "signet", "regtest")
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a Lightning backend needs, as questions; empty where it needs nothing."""
+
+    url: str
+    secret: str
+    payout_secret: str
+
+
+LIGHTNING = {
+    "lnd": _Needs(
+        "LND's REST address, https://host:8080",
+        "A macaroon for invoices, in hex (invoice.macaroon is too narrow; docs/lightning.md has "
+        "the command)",
+        "A macaroon for payments, in hex, or Enter",
+    ),
+    "cln": _Needs(
+        "Core Lightning's REST address, https://host:3010",
+        "A rune for invoices",
+        "A rune for payments, or Enter",
+    ),
+    "phoenixd": _Needs(
+        "phoenixd's address, http://127.0.0.1:9740",
+        "http-password-limited-access of phoenix.conf",
+        "http-password, which may also pay, or Enter",
+    ),
+    "lnbits": _Needs("LNbits' address, https://host", "The invoice key", "The admin key, or Enter"),
+    "nwc": _Needs(
+        "The wallet's connection text, nostr+walletconnect://…",
+        "",
+        "A second one that may also pay, or Enter",
+    ),
+    "electrum": _Needs("Electrum's RPC address, http://127.0.0.1:7777", "Its user:password", ""),
+}
 _SECRET_BYTES = 48
 _OWNER_ONLY_FOLDER = 0o700
 _OWNER_ONLY_FILE = 0o600
@@ -31,6 +68,14 @@ _OWNER_ONLY_FILE = 0o600
 @click.option("--node-url", help="The Bitcoin node's RPC: http://user:password@host:port. Others "
               "on this machine can see a command line; the question is safer.")  # fmt: skip
 @click.option("--descriptor", help="Your wallet's public descriptor or xpub; never a private key.")
+@click.option(
+    "--lightning",
+    type=click.Choice([*LIGHTNING, "none"]),
+    help="The Lightning node "
+    "or wallet that receives; none: only merchants with a Lightning address.",
+)
+@click.option("--lightning-url", help="Where it answers, such as https://127.0.0.1:8080. The "
+              "text of a wallet connection (nwc) is a secret: the question is safer.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Ask no questions.")
 @json_option
 def init(
@@ -39,6 +84,8 @@ def init(
     network: str | None,
     node_url: str | None,
     descriptor: str | None,
+    lightning: str | None,
+    lightning_url: str | None,
     yes: bool,
 ) -> None:
     """Write bitcache.toml and make the folders and the database.
@@ -52,7 +99,8 @@ def init(
       bitcache init --yes --dir /srv/bitcache --public-url https://pay.example \\
         --descriptor zpub6…
     The node's address may also come from BITCACHE_NODE_URL, or from a file that
-    BITCACHE_NODE_URL_FILE names; it is then not written down.
+    BITCACHE_NODE_URL_FILE names; it is then not written down. So may what Lightning needs:
+    BITCACHE_LIGHTNING_URL, BITCACHE_LIGHTNING_SECRET, BITCACHE_LIGHTNING_PAYOUT_SECRET.
     """
     target = folder.absolute() / DEFAULT_CONFIG_FILE
     _refuse_to_overwrite(target)
@@ -61,6 +109,8 @@ def init(
         "network": network,
         "node_url": node_url,
         "onchain_descriptor": descriptor,
+        "lightning": lightning,
+        "lightning_url": lightning_url,
     }
     if not yes and not wants_json() and is_terminal():
         _ask(answers)
@@ -86,7 +136,7 @@ def _ask(answers: dict[str, str | None]) -> None:
         answers["network"] = click.prompt(
             "Bitcoin network", type=click.Choice(NETWORKS), default="mainnet"
         )
-    if answers["node_url"] is None and not _node_url_is_elsewhere():
+    if answers["node_url"] is None and not _is_elsewhere("NODE_URL"):
         answers["node_url"] = click.prompt(
             "Bitcoin node, http://user:password@host:port (not shown)",
             default="", show_default=False, hide_input=True,
@@ -95,10 +145,33 @@ def _ask(answers: dict[str, str | None]) -> None:
         answers["onchain_descriptor"] = click.prompt(
             "Your wallet's public descriptor or xpub", default="", show_default=False
         )
+    _ask_lightning(answers)
 
 
-def _node_url_is_elsewhere() -> bool:
-    return any(os.environ.get(f"BITCACHE_NODE_URL{ending}") for ending in ("", "_FILE"))
+def _ask_lightning(answers: dict[str, str | None]) -> None:
+    """Ask for the Lightning node and its secrets, which are not shown."""
+    if answers["lightning"] is None:
+        answers["lightning"] = click.prompt(
+            "Lightning node or wallet; none: only merchants with a Lightning address; "
+            "Enter: no Lightning", type=click.Choice([*LIGHTNING, "none", ""]),
+            default="", show_default=False,
+        )  # fmt: skip
+    if answers["lightning"] not in LIGHTNING:
+        return
+    what = LIGHTNING[answers["lightning"]]
+    for name, words in (
+        ("lightning_url", what.url),
+        ("lightning_secret", what.secret),
+        ("lightning_payout_secret", what.payout_secret),
+    ):
+        if words and answers.get(name) is None and not _is_elsewhere(name.upper()):
+            answers[name] = click.prompt(
+                f"{words} (not shown)", default="", show_default=False, hide_input=True
+            )
+
+
+def _is_elsewhere(variable: str) -> bool:
+    return any(os.environ.get(f"BITCACHE_{variable}{ending}") for ending in ("", "_FILE"))
 
 
 def _create(target: Path, answers: dict[str, str | None]) -> Settings:
@@ -110,11 +183,16 @@ def _create(target: Path, answers: dict[str, str | None]) -> Settings:
     target.parent.mkdir(mode=_OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     values = {name: value.strip() for name, value in answers.items() if value and value.strip()}
+    lightning = values.pop("lightning", "")
     values = {
         "secret_key": secrets.token_urlsafe(_SECRET_BYTES),
         "data_dir": str(target.parent / "data"),
         **values,
     }
+    if lightning:
+        chain = {"node_url", "onchain_descriptor"} & set(values) or _is_elsewhere("NODE_URL")
+        values["rails"] = "lightning,onchain" if chain else "lightning"
+        values["lightning_backend"] = lightning.removesuffix("none")
     try:
         _write(draft, values)
         with _config_variable(draft):
@@ -125,8 +203,10 @@ def _create(target: Path, answers: dict[str, str | None]) -> Settings:
                 )
                 draft.unlink()
                 _write(draft, values)
-            if settings.node_url is not None:
+            if settings.node_url is not None or "onchain" not in settings.rails:
                 wiring.build(settings)
+            else:
+                wiring.lightning_backend(settings)
         _make_folders(settings)
         upgrade_database(settings.database_url)
         try:
@@ -181,6 +261,8 @@ def _report(target: Path, settings: Settings) -> None:
         "network": settings.network,
         "onchain_descriptor": settings.onchain_descriptor,
         "node_url_known": settings.node_url is not None,
+        "rails": settings.rails,
+        "lightning_backend": settings.lightning_backend,
     }
     lines = [
         f"Wrote {target}, readable by you alone. Put it into your backup.",
@@ -190,7 +272,7 @@ def _report(target: Path, settings: Settings) -> None:
     ]
     if target.parent != Path.cwd():
         lines.append(f"  export {CONFIG_VARIABLE}={target}")
-    if settings.node_url is None:
+    if settings.node_url is None and "onchain" in settings.rails:
         lines.append(f'  add node_url = "http://user:password@host:port" to {target.name}')
     lines += [
         '  bitcache merchant add --name "…"',

@@ -9,7 +9,8 @@ from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.money import format_sat
 from bitcache_server.models.ledger import Grant, Transfer
 from bitcache_server.services.books import entries_of, grants_of
-from bitcache_server.services.create_invoice import find_invoice, list_invoices
+from bitcache_server.services.create_invoice import list_invoices
+from bitcache_server.services.invoices import find_invoice
 from bitcache_server.services.merchants import get_site
 from bitcache_server.services.views import InvoiceView, PaymentView, invoice_view
 
@@ -53,6 +54,7 @@ def show(invoice_id: str) -> None:
         document = {
             **view.model_dump(),
             "redeemed_msat": found.redeemed_msat,
+            "comment": found.comment,
             "grants": [_grant(g) for g in grants],
             "entries": [_entry(e) for e in entries],
         }

@@ -4,7 +4,7 @@ from bitcache_server.cli.work import Work
 from bitcache_server.domain.errors import AmountBelowFloor, InvalidPrice, RateUnavailable
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.operations import RailStatus, StoredRate
-from bitcache_server.services.offers import offers_for
+from bitcache_server.services.offers import account_of, offers_for
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.views import ItemView
 
@@ -31,7 +31,7 @@ def why_not_on_offer(w: Work, found: Item, view: ItemView) -> str:
     for refusal in refusals:
         if isinstance(refusal, AmountBelowFloor):
             return refusal.detail
-    if merchant.descriptor or w.deps.settings.onchain_descriptor:
+    if any(account_of(w.deps, merchant, name) is not None for name in w.deps.rails):
         never = [name for name in w.deps.rails if w.session.get(RailStatus, name) is None]
         if never:
             return f"the payment network was not looked at yet; {_START_JOBS}"

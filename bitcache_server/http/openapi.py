@@ -19,10 +19,12 @@ from bitcache_server.domain.errors import (
     BadSecret,
     BitcacheError,
     GrantMissing,
+    L402Invalid,
     MissingSecret,
+    PaymentRequired,
 )
 
-Security = Literal["none", "site", "grant", "allowance"]
+Security = Literal["none", "site", "grant", "buyer", "allowance"]
 ErrorClass = type[BitcacheError]
 Schema = dict[str, Any]
 
@@ -41,17 +43,26 @@ _SECURITY_SCHEMES: dict[str, Schema] = {
         "scheme": "bearer",
         "description": "A grant, as collected with an invoice's verifier.",
     },
+    "l402": {
+        "type": "http",
+        "scheme": "L402",
+        "description": "`L402 <token>:<preimage>`, as bought with the challenge of status 402 "
+        "(bLIP-26); the older scheme `LSAT` is taken as well.",
+    },
     "allowance": {
         "type": "http",
         "scheme": "bearer",
         "description": "What the reader allowed the pages of one origin, by its token.",
     },
 }
+#: Either of them opens what was bought.
+_BUYER = ("grant", "l402")
 #: What a caller without the right credential is told, whatever the endpoint.
 _SECURITY_ERRORS: dict[Security, tuple[ErrorClass, ...]] = {
     "none": (),
     "site": (MissingSecret, BadSecret),
     "grant": (GrantMissing,),
+    "buyer": (GrantMissing, PaymentRequired, L402Invalid),
     "allowance": (AllowanceMissing,),
 }
 _IDEMPOTENCY_KEY: Schema = {
@@ -65,6 +76,20 @@ _IDEMPOTENCY_KEY: Schema = {
         "maxLength": 200,
         "pattern": "^[!-~]([ -~]*[!-~])?$",
     },
+}
+_CHALLENGE: Schema = {
+    "WWW-Authenticate": {
+        "description": '`L402 version="0", token=…, invoice=…`: an L402 challenge, once in each '
+        "spelling that clients know. Absent from the answer to a HEAD that nobody asked before.",
+        "schema": {"type": "string"},
+    }
+}
+#: What an answer with status 402 says besides.
+_BILL: Schema = {
+    "checkout_url": {"type": "string", "description": "Where a person can pay."},
+    "price": {"type": "object"},
+    "bolt11": {"type": "string", "description": "The invoice to pay."},
+    "expires_at": {"type": "integer", "description": "Until when it can be paid."},
 }
 _RETRY_AFTER: Schema = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
@@ -178,7 +203,7 @@ def _operation(endpoint: Endpoint, refs: Refs, schemas: dict[str, Schema]) -> Sc
         "summary": endpoint.summary,
         "description": endpoint.description,
         "tags": [endpoint.tag],
-        "security": [] if endpoint.security == "none" else [{endpoint.security: []}],
+        "security": [{scheme: []} for scheme in _schemes(endpoint.security)],
         "parameters": _parameters(endpoint, refs, schemas),
         "responses": {
             str(status): {"description": HTTPStatus(status).phrase, **answer} for status in statuses
@@ -190,6 +215,12 @@ def _operation(endpoint: Endpoint, refs: Refs, schemas: dict[str, Schema]) -> Sc
         body = {JSON: {"schema": refs[endpoint.request, "validation"]}}
         operation["requestBody"] = {"required": True, "content": body}
     return operation
+
+
+def _schemes(security: Security) -> Sequence[str]:
+    if security == "buyer":
+        return _BUYER
+    return () if security == "none" else (security,)
 
 
 def _answer(endpoint: Endpoint, refs: Refs) -> Schema:
@@ -235,14 +266,18 @@ def _problems(
     problems = {}
     for status, codes in sorted(by_status.items()):
         good = answers.get(str(status), {"description": HTTPStatus(status).phrase})
-        schema = {
+        schema: Schema = {
             "allOf": [{"$ref": _REF.format(model="Problem")}],
             "properties": {"code": {"enum": sorted(codes)}},
         }
+        if status == HTTPStatus.PAYMENT_REQUIRED:
+            schema["properties"] |= _BILL
         content = {**good.get("content", {}), PROBLEM: {"schema": schema}}
         problems[str(status)] = {**good, "content": content}
         if status in (429, 503):
             problems[str(status)]["headers"] = _RETRY_AFTER
+        elif status == HTTPStatus.PAYMENT_REQUIRED:
+            problems[str(status)]["headers"] = _CHALLENGE
     return problems
 
 

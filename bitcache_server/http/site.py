@@ -7,14 +7,17 @@ from bitcache_server.http import (
     cors,
     downloads,
     errors,
+    gift_page,
     headers,
     health,
+    l402,
     limits,
+    lnurl,
     pages,
     wallet,
     widget,
 )
-from bitcache_server.http.api_v1 import ROUTES
+from bitcache_server.http.api_v1 import ROUTES, read_content, read_file
 from bitcache_server.http.document import document_route
 from bitcache_server.http.grant_check import GrantCheck
 from bitcache_server.http.routing import add_routes
@@ -34,7 +37,10 @@ def init_app(app: Flask) -> None:
     downloads.register(app)
     widget.register(app)
     pages.register(app)
+    l402.serve_on_page(app, "pages.item_page", read_content.read_content, read_file.read_file)
     wallet.register(app)
+    lnurl.register(app)
+    gift_page.register(app)
     served = GrantCheck(app, Unlocks(app, app.wsgi_app))
     hops = settings.trusted_proxies
     # Flask documents this as the way to add middleware.

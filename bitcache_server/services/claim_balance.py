@@ -63,5 +63,6 @@ def _is_unconfirmed(session: Session, invoice_id: str) -> bool:
         Payment.invoice_id == invoice_id,
         Payment.receipt_group.is_not(None),
         Payment.block_height.is_(None),
+        Payment.final.is_(False),
     )
     return bool(session.scalar(select(waiting)))

@@ -20,7 +20,7 @@ from bitcache_server.models.sales import Invoice
 from bitcache_server.services.create_invoice import get_invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.quotes import quote
-from bitcache_server.services.sale_parts import sale_parts
+from bitcache_server.services.sale_parts import parts_of_invoice
 from bitcache_server.services.settle_invoice import give_grant
 from bitcache_server.services.site_keys import signer_for
 from bitcache_server.tokens.grants import GrantClaims
@@ -90,7 +90,9 @@ def redeem_credit(deps: Deps, session: Session, invoice_id: str, verifier: str) 
     invoice = verified_invoice(session, invoice_id, verifier, lock=True)
     grant = _live_grant(session, invoice)
     if grant is None or (grant.expires_at is not None and grant.expires_at <= deps.clock()):
-        grant = _sell_from_credit(deps, session, invoice)
+        item = session.get_one(Item, invoice.item_id)
+        price_msat = quote(deps, session, item.price_currency, item.price_amount).must()
+        grant = sell_from_credit(deps, session, invoice, price_msat)
     return _collected(deps, session, grant, invoice.id, paid_by=invoice.id)
 
 
@@ -126,9 +128,11 @@ def _why_not(invoice: Invoice) -> str:
     return "No sufficient payment has been seen."
 
 
-def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
-    item = session.get_one(Item, invoice.item_id)
-    price_msat = quote(deps, session, item.price_currency, item.price_amount).must()
+def sell_from_credit(deps: Deps, session: Session, invoice: Invoice, price_msat: int) -> Grant:
+    """Sell the invoice's item from money that came late or short; raise NoCredit.
+
+    Runs inside the caller's transaction, which holds the invoice's row.
+    """
     if invoice.credit_msat < price_msat:
         raise NoCredit(
             f"The credit is {invoice.credit_msat} msat and the price {price_msat} msat. "
@@ -138,7 +142,7 @@ def _sell_from_credit(deps: Deps, session: Session, invoice: Invoice) -> Grant:
     group_id = recipes.sell(
         session,
         invoice.id,
-        sale_parts(deps, session, invoice.item_id, invoice.merchant_id, price_msat),
+        parts_of_invoice(deps, session, invoice, price_msat),
         rounding_msat=0,
         now=now,
     )

@@ -9,7 +9,7 @@ from flask import Flask
 from bitcache_server.domain.clock import Clock
 from bitcache_server.domain.errors import UnknownRail
 from bitcache_server.domain.fees import CommissionRule
-from bitcache_server.rails.base import Rail
+from bitcache_server.rails.base import ChainRail, Rail, StreamRail
 from bitcache_server.rates.base import RateSource
 from bitcache_server.settings import Settings
 from bitcache_server.storage.local import LocalFiles
@@ -36,6 +36,8 @@ class Deps:
     """Cache of ``deliver``: holder, item and revision to when the grant was found alive."""
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Cache of ``request_payment``: rail and account to the account in normal form."""
+    next_checks: dict[str, int] = field(default_factory=dict)
+    """Kept by ``watch_stream``: a request's target to when it is asked about again."""
 
     def rail(self, name: str) -> Rail:
         """Return a rail by name; raise UnknownRail when it is not switched on."""
@@ -43,6 +45,16 @@ class Deps:
             return self.rails[name]
         except KeyError:
             raise UnknownRail(f"{name[:32]!r} is not offered by this server.") from None
+
+    @property
+    def chain_rails(self) -> Sequence[ChainRail]:
+        """Return the rails that are watched block by block."""
+        return [rail for rail in self.rails.values() if isinstance(rail, ChainRail)]
+
+    @property
+    def stream_rails(self) -> Sequence[StreamRail]:
+        """Return the rails that report settlements."""
+        return [rail for rail in self.rails.values() if isinstance(rail, StreamRail)]
 
 
 def deps_of(app: Flask) -> Deps:

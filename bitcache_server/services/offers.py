@@ -1,14 +1,20 @@
 """Which rails an amount can be paid over, and how many confirmations it needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import AmountBelowFloor, RailUnavailable
+from bitcache_server.domain.errors import AmountBelowFloor, NoInboundRoom, RailUnavailable
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat, msat_to_sat_ceil
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.operations import RailStatus
+from bitcache_server.rails.base import StreamRail
 from bitcache_server.services.deps import Deps
+
+#: The best way to pay a small amount first; rails that are not named here come last.
+_PREFERENCE = ("lightning", "onchain")
+_ILL = "The payment network has not been in reach lately. Try again later."
 
 
 @dataclass(frozen=True)
@@ -19,20 +25,34 @@ class Offers:
     refusals: tuple[AmountBelowFloor | RailUnavailable, ...]
 
 
-def account_of(deps: Deps, merchant: Merchant | None) -> str | None:
-    """Return the descriptor that receives: the merchant's own, or the operator's.
+def in_order(names: Sequence[str]) -> list[str]:
+    """Return names of rails, the best for readers first."""
+    last = len(_PREFERENCE)
+    return sorted(names, key=lambda n: _PREFERENCE.index(n) if n in _PREFERENCE else last)
 
-    No merchant is a reader's top-up, which the operator keeps for them.
+
+def account_of(deps: Deps, merchant: Merchant | None, rail_name: str) -> str | None:
+    """Return who receives over a rail: a descriptor or a Lightning address.
+
+    Empty is the operator's own node, None nobody at all. A merchant who receives by
+    themselves does so over every rail that they are paid over; no merchant is a reader's
+    top-up, which the operator keeps for them.
     """
-    own = merchant.descriptor if merchant else None
-    return own or deps.settings.onchain_descriptor
+    own = merchant is not None and merchant.direct
+    if isinstance(deps.rail(rail_name), StreamRail):
+        if own:
+            return merchant.lightning_address if merchant else None
+        return "" if deps.settings.lightning_backend else None
+    return merchant.descriptor if merchant and own else deps.settings.onchain_descriptor
 
 
-def floor_msat(deps: Deps, status: RailStatus | None) -> int:
-    """Return the smallest amount offered on-chain.
+def floor_msat(deps: Deps, rail_name: str, status: RailStatus | None) -> int:
+    """Return the smallest amount that a rail is offered for; none for Lightning.
 
-    It follows the fee: nobody should pay more to the miners than to the author.
+    On-chain it follows the fee: nobody should pay more to the miners than to the author.
     """
+    if isinstance(deps.rail(rail_name), StreamRail):
+        return 0
     settings = deps.settings
     return max(
         settings.onchain_floor_sat * MSAT_PER_SAT,
@@ -60,7 +80,7 @@ def offers_for(deps: Deps, session: Session, merchant: Merchant | None, amount_m
     """Return which rails take an amount, and the reasons of those that do not."""
     offered: list[str] = []
     refusals: list[AmountBelowFloor | RailUnavailable] = []
-    for name in deps.rails:
+    for name in in_order(list(deps.rails)):
         try:
             check_rail(deps, session, merchant, name, amount_msat)
         except (RailUnavailable, AmountBelowFloor) as refusal:
@@ -72,25 +92,37 @@ def offers_for(deps: Deps, session: Session, merchant: Merchant | None, amount_m
 
 def check_rail(
     deps: Deps, session: Session, merchant: Merchant | None, name: str, amount_msat: int
-) -> None:
-    """Raise RailUnavailable or AmountBelowFloor when the rail cannot take this amount.
+) -> str:
+    """Return the account that receives an amount over a rail, as it was stored.
 
-    A rail that has been ill for long is not offered: its payments would not be
-    lost, but the reader would wait in front of a closed wall.
+    Raises RailUnavailable, of which NoInboundRoom is one, or AmountBelowFloor when the rail
+    cannot take the amount. A rail that has been ill for long is not offered: its payments
+    would not be lost, but the reader would wait in front of a closed wall.
     """
-    deps.rail(name)
+    rail = deps.rail(name)
     status = session.get(RailStatus, name)
-    floor = floor_msat(deps, status)
+    floor = floor_msat(deps, name, status)
     # Asked first: neither a wallet nor a network that comes back makes the amount larger.
     if amount_msat < floor:
         raise AmountBelowFloor(
             f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees; "
             f"this item costs {format_sat(amount_msat)}."
         )
-    if account_of(deps, merchant) is None:
-        raise RailUnavailable("Neither the merchant nor the operator has given a descriptor.")
-    if status is None or deps.clock() - status.ok_at > deps.settings.rail_stale_after_s:
-        raise RailUnavailable("The payment network has not been in reach lately. Try again later.")
+    account = account_of(deps, merchant, name)
+    if account is None:
+        lacks = "a Lightning node or address" if isinstance(rail, StreamRail) else "a descriptor"
+        raise RailUnavailable(f"Neither the merchant nor the operator has given {lacks}.")
+    if isinstance(rail, StreamRail) and account:
+        # Somebody else's node receives: all that it needs of us is jobs that ask about it.
+        well_at = status.checked_at if status else 0
+    else:
+        well_at = status.ok_at if status else 0
+        room_msat = status.receivable_msat if status else None
+        if room_msat is not None and amount_msat > room_msat:
+            raise NoInboundRoom(f"The node can receive {format_sat(room_msat)} at most now.")
+    if status is None or deps.clock() - well_at > deps.settings.rail_stale_after_s:
+        raise RailUnavailable(_ILL)
+    return account
 
 
 def confirmations_for(deps: Deps, amount_msat: int) -> int:

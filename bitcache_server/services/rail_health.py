@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.errors import RailError
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.base import Rail, RailHealth
+from bitcache_server.rails.base import ChainRail, Rail, RailHealth
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.walk import steps_from
 from bitcache_server.services.watch_rail import stored_cursor
@@ -23,6 +23,7 @@ def record_health(deps: Deps, session: Session, rail: Rail) -> RailHealth:
         status.checked_at = now
         status.tip_height = health.tip_height
         status.fee_rate_msat_per_vb = health.fee_rate_msat_per_vb
+        status.receivable_msat = health.receivable_msat
         if health.ok:
             status.ok_at = now
         session.add(status)
@@ -36,6 +37,8 @@ def _health(session: Session, rail: Rail) -> RailHealth:
     data folder was replaced. Then payments would be invited that nobody sees.
     """
     health = rail.health()
+    if not isinstance(rail, ChainRail):
+        return health
     cursor = stored_cursor(session, rail.name)
     session.rollback()
     if not health.ok or cursor is None:

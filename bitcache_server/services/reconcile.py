@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, RailError
-from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import OPEN_BATCH_STATES
 from bitcache_server.ledger import chart
@@ -24,9 +24,10 @@ from bitcache_server.models.payouts import PayoutBatch
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.session import read_transaction, write_transaction
 from bitcache_server.models.solvency import Reconciliation
-from bitcache_server.rails.base import Observation, PreparedPayout, Rail
+from bitcache_server.rails.base import ChainRail, Observation, PreparedPayout, Rail, StreamRail
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.watch_rail import as_observation, check_unconfirmed, watch_rail
+from bitcache_server.services.watch_stream import watch_stream
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +94,22 @@ def reconcile(deps: Deps, session: Session, rail: Rail) -> Comparison:
     if result.code in (Code.SHORT, Code.SURPLUS):
         # Perhaps the rail only knows more than we have booked.
         try:
-            watch_rail(deps, session, rail)
-            check_unconfirmed(deps, session, rail)
+            _catch_up(deps, session, rail)
         except RailError as error:
             result = _unknown(rail, result.booked_msat, error.detail)
         else:
             result = _compare(session, rail)
     _store(deps, session, result)
     return result
+
+
+def _catch_up(deps: Deps, session: Session, rail: Rail) -> None:
+    """Book what the rail knows by now."""
+    if isinstance(rail, ChainRail):
+        watch_rail(deps, session, rail)
+        check_unconfirmed(deps, session, rail)
+    elif isinstance(rail, StreamRail):
+        watch_stream(deps, session, rail, 0)
 
 
 def _compare(session: Session, rail: Rail) -> Comparison:
@@ -163,6 +172,8 @@ def _ask_waiting(rail: Rail, waiting: Sequence[Observation]) -> int:
     What nobody can find any more was never booked, and its sender may never send it
     again: it is not missing.
     """
+    if not isinstance(rail, ChainRail):
+        return 0  # What arrives there is final at once.
     known = (Outcome.PENDING, Outcome.SETTLED)
     return sum(seen.amount_msat for seen in waiting if rail.lookup(seen).outcome in known)
 
@@ -174,9 +185,13 @@ def _ask_batches(rail: Rail, batches: Sequence[tuple[str, PreparedPayout]]) -> t
         found = rail.lookup_payout(prepared)
         # It may have been replaced by one that pays the same for another fee.
         total_msat = found.carrier.amount_msat + found.carrier.fee_msat
-        if found.outcome in (Outcome.PENDING, Outcome.SETTLED):
+        # What is under way over Lightning may still be counted by the node, or not any more.
+        pending_is_out = isinstance(rail, ChainRail)
+        if found.outcome is Outcome.SETTLED or (
+            found.outcome is Outcome.PENDING and pending_is_out
+        ):
             sent_msat += total_msat
-        elif found.outcome is Outcome.UNKNOWN:
+        elif found.outcome in (Outcome.UNKNOWN, Outcome.PENDING):
             doubtful_msat += total_msat
     return sent_msat, doubtful_msat
 
@@ -184,7 +199,10 @@ def _ask_batches(rail: Rail, batches: Sequence[tuple[str, PreparedPayout]]) -> t
 def _judge(rail: Rail, booked_msat: int, doubtful_msat: int, held_msat: int) -> Comparison:
     """Say what the difference means; ``doubtful_msat`` of what is booked may be gone."""
     holds = f"The rail {rail.name} holds {format_sat(held_msat)}"
-    if held_msat in (booked_msat, booked_msat - doubtful_msat):
+    # A Lightning node may tell whole sats only, and books have parts of one.
+    slack_msat = MSAT_PER_SAT - 1 if isinstance(rail, StreamRail) else 0
+    exact = (booked_msat, booked_msat - doubtful_msat)
+    if any(abs(held_msat - each_msat) <= slack_msat for each_msat in exact):
         return Comparison(rail.name, Code.OK, held_msat, held_msat, f"{holds}, as the books say.")
     says = f"{holds}; the books say {format_sat(booked_msat)}"
     if held_msat > booked_msat:

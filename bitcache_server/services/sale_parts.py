@@ -9,6 +9,7 @@ from bitcache_server.domain.fees import CommissionRule, shares_msat
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.parts import Part
 from bitcache_server.models.catalog import ItemSplit, Merchant
+from bitcache_server.models.sales import Invoice
 from bitcache_server.services.deps import Deps
 
 Shares = tuple[tuple[str, int], ...]
@@ -21,6 +22,19 @@ def sale_parts(
     """Return the parts of a price in msat; they add up to it, and none is zero."""
     rule = commission_rule(deps, session.get_one(Merchant, merchant_id))
     return parts_of_price(price_msat, rule, merchant_id, item_shares(session, item_id))
+
+
+def parts_of_invoice(
+    deps: Deps, session: Session, invoice: Invoice, price_msat: int
+) -> tuple[Part, ...]:
+    """Return the parts of what an invoice sells, as ``sale_parts`` does.
+
+    Money in a merchant's own wallet is shared with nobody, whatever was agreed about the
+    item: co-authors would be owed money here that nobody here has ever seen.
+    """
+    shares = () if invoice.direct else item_shares(session, invoice.item_id)
+    rule = commission_rule(deps, session.get_one(Merchant, invoice.merchant_id))
+    return parts_of_price(price_msat, rule, invoice.merchant_id, shares)
 
 
 def parts_of_price(

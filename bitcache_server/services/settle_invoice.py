@@ -20,11 +20,12 @@ from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.offers import confirmations_for
-from bitcache_server.services.sale_parts import sale_parts
+from bitcache_server.services.sale_parts import parts_of_invoice
+from bitcache_server.services.wake_ups import announce
 
 SECONDS_PER_HOUR = 3_600
-#: Rails that cannot move a part of a sat, so that prices are rounded up for them.
-WHOLE_SAT_RAILS = frozenset({"onchain", "fake"})
+#: Blockchains cannot move a part of a sat, so that prices are rounded up for them.
+_WHOLE_SAT_RAILS = frozenset({"onchain", "fake"})
 
 
 def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
@@ -37,8 +38,7 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     payments = payments_of(session, invoice_id)
     facts = payment_facts(deps, session, invoice, payments)
     now = deps.clock()
-    in_time_until = invoice.expires_at + deps.settings.late_grace_s
-    truth = assess(invoice.amount_msat, in_time_until, facts, now)
+    truth = assess(invoice.amount_msat, in_time_until(deps, invoice, facts), facts, now)
     if invoice.sale_group and truth.state is not InvoiceState.PAID:
         _undo_sale(deps, session, invoice)
     if vanished_msat := _vanished_msat(payments, facts):
@@ -50,10 +50,20 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     elif _is_to_be_sold(invoice, truth):
         _book_sale(deps, session, invoice, truth)
     _store(invoice, truth, now)
+    announce(session, invoice.id)
     if invoice.credit_msat and not any(_is_unconfirmed(p) for p in payments):
         _give_again(session, invoice, now)
     session.flush()
     return invoice
+
+
+def in_time_until(deps: Deps, invoice: Invoice, facts: Sequence[PaymentFact]) -> int:
+    """Return until when money pays the invoice, and is not late."""
+    ends_at = invoice.expires_at + deps.settings.late_grace_s
+    if invoice.item_id or invoice.wallet_id is not None:
+        return ends_at
+    # What is sent to a merchant is theirs whenever it comes: nothing was held for it.
+    return max([ends_at, *(fact.arrived_at for fact in facts)])
 
 
 def payments_of(session: Session, invoice_id: str) -> Sequence[Payment]:
@@ -62,12 +72,6 @@ def payments_of(session: Session, invoice_id: str) -> Sequence[Payment]:
     query = query.order_by(Payment.arrived_at, Payment.reference)
     # What this session read before the invoice was locked may have been changed since.
     return session.scalars(query.execution_options(populate_existing=True)).all()
-
-
-def confirmations_required(session: Session, invoice_id: str) -> dict[str, int]:
-    """Return the confirmations that each rail's request was made with."""
-    rows = session.scalars(select(RequestRow).where(RequestRow.invoice_id == invoice_id))
-    return {row.rail: row.confirmations_required for row in rows}
 
 
 def tip_height(session: Session, rail: str) -> int:
@@ -88,26 +92,37 @@ def payment_facts(
 ) -> list[PaymentFact]:
     """Return what the domain needs to know of all payments of an invoice, in their order."""
     tips = {p.rail: tip_height(session, p.rail) for p in payments}
-    asked = confirmations_required(session, invoice.id)
+    rows = session.scalars(select(RequestRow).where(RequestRow.invoice_id == invoice.id))
+    asked = {row.rail: row for row in rows}
     total_msat = sum(p.amount_msat for p in payments if not p.removed)
     return [
         payment_fact(
-            p, tips[p.rail], _depth_needed(deps, invoice, p, asked.get(p.rail, 1), total_msat)
+            p,
+            tips[p.rail],
+            _depth_needed(deps, invoice, p, asked.get(p.rail), total_msat),
+            _whole_sats(invoice, p, asked.get(p.rail)),
         )
         for p in payments
     ]
 
 
+def _whole_sats(invoice: Invoice, payment: Payment, request: RequestRow | None) -> bool:
+    """Say whether more than the price was asked for because the rail has no smaller unit."""
+    rounded = request is not None and request.amount_msat > invoice.amount_msat
+    return rounded or payment.rail in _WHOLE_SAT_RAILS
+
+
 def _depth_needed(
-    deps: Deps, invoice: Invoice, payment: Payment, asked: int, total_msat: int
+    deps: Deps, invoice: Invoice, payment: Payment, request: RequestRow | None, total_msat: int
 ) -> int:
     """Return how deep a payment must be before it counts.
 
-    ``asked`` fits the invoice's amount. Who sends more could take more back, and a surplus
+    What was asked for fits the invoice's amount. Who sends more could take more back, and a surplus
     can leave again as balance: all of it waits for the depth of the sum. What counts
     already needs the depth of its own amount only, so that nobody takes a sale back by
     sending something on top. A surplus that counts on sight still cannot be claimed.
     """
+    asked = request.confirmations_required if request else 1
     price_msat = msat_to_sat_ceil(invoice.amount_msat) * MSAT_PER_SAT
     at_stake_msat = total_msat if payment.receipt_group is None else payment.amount_msat
     if at_stake_msat <= price_msat:
@@ -115,17 +130,18 @@ def _depth_needed(
     return max(asked, confirmations_for(deps, at_stake_msat))
 
 
-def payment_fact(payment: Payment, tip: int, required: int) -> PaymentFact:
+def payment_fact(payment: Payment, tip: int, required: int, whole_sats: bool) -> PaymentFact:
     """Return what the domain needs to know of a payment."""
     return PaymentFact(
         amount_msat=payment.amount_msat,
         arrived_at=payment.arrived_at,
         confirmations=confirmations_of(payment, tip),
-        confirmations_required=required,
+        confirmations_required=0 if payment.final else required,
         sight_ok=payment.sight_ok,
         mature=tip + 1 >= payment.spendable_at_height,
         removed=payment.removed,
-        whole_sats=payment.rail in WHOLE_SAT_RAILS,
+        whole_sats=whole_sats,
+        final=payment.final,
     )
 
 
@@ -134,7 +150,7 @@ def _book_receipt(
 ) -> None:
     """Book money that began to count, unbook money that ceased to."""
     now = deps.clock()
-    confirmed = fact.confirmations > 0
+    confirmed = fact.confirmations > 0 or fact.final
     if fact.settled and payment.receipt_group is None:
         source = _source_account(invoice, payment.rail, confirmed)
         payment.receipt_group = recipes.receive(
@@ -161,7 +177,8 @@ def _vanished_msat(payments: Sequence[Payment], facts: Sequence[PaymentFact]) ->
 
 
 def _is_unconfirmed(payment: Payment) -> bool:
-    return payment.receipt_group is not None and payment.block_height is None
+    in_no_block = payment.block_height is None and not payment.final
+    return payment.receipt_group is not None and in_no_block
 
 
 def _give_again(session: Session, invoice: Invoice, now: int) -> None:
@@ -198,12 +215,13 @@ def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment
     invoice.sale_group = recipes.sell(
         session,
         invoice.id,
-        sale_parts(deps, session, invoice.item_id, invoice.merchant_id, invoice.amount_msat),
+        parts_of_invoice(deps, session, invoice, invoice.amount_msat),
         rounding_msat=min(truth.rounding_msat, spare_msat),
         now=now,
     )
     invoice.paid_at = now
-    give_grant(session, invoice, invoice.sale_group, invoice.amount_msat, now)
+    if invoice.item_id:
+        give_grant(session, invoice, invoice.sale_group, invoice.amount_msat, now)
 
 
 def _undo_sale(deps: Deps, session: Session, invoice: Invoice) -> None:

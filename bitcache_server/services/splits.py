@@ -57,7 +57,7 @@ def set_splits(session: Session, item: Item, shares_ppm: Mapping[str, int]) -> l
 def _check(session: Session, owner: Merchant, shares_ppm: Mapping[str, int]) -> None:
     if not shares_ppm:
         return
-    if owner.descriptor is not None:
+    if owner.direct:
         raise SplitInvalid(
             "This item is paid into its merchant's own wallet: there is nothing to share here."
         )

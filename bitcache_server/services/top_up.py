@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InvalidRequest, UnknownInvoice
-from bitcache_server.domain.invoice_state import InvoiceState
-from bitcache_server.domain.money import MSAT_PER_SAT, SAT, msat_to_sat_ceil
+from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.models.sales import Invoice
-from bitcache_server.services.create_invoice import FIRST_VERSION, find_invoice
+from bitcache_server.services.create_invoice import give_address, new_invoice, require_offer
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.offers import check_rail, floor_msat, rails_for
-from bitcache_server.services.request_payment import request_payment
+from bitcache_server.services.invoices import find_invoice, unknown_invoice
+from bitcache_server.services.offers import account_of, floor_msat, rails_for
 from bitcache_server.services.wallets import require_open_wallet
-from bitcache_server.tokens.secrets import new_id
 from bitcache_server.tokens.verifier import challenge_of
 
 #: How many unpaid codes a wallet may have that have not expired.
@@ -29,8 +27,12 @@ def top_up_rails(deps: Deps, session: Session, amount_sat: int) -> tuple[str, ..
 
 
 def smallest_sat(deps: Deps, session: Session) -> int:
-    """Return the smallest amount that can be paid in now: it follows the network's fees."""
-    floors = [floor_msat(deps, session.get(RailStatus, name)) for name in deps.rails]
+    """Return the smallest amount that can be paid in now: on-chain it follows the fees."""
+    floors = [
+        floor_msat(deps, name, session.get(RailStatus, name))
+        for name in deps.rails
+        if account_of(deps, None, name) is not None
+    ]
     floor_sat = msat_to_sat_ceil(min(floors, default=0))
     return max(deps.settings.top_up_min_sat, floor_sat)
 
@@ -41,8 +43,10 @@ def create_top_up(
     """Create an invoice that fills a wallet, inside the caller's transaction.
 
     The amount is what the reader is asked for; whatever arrives becomes theirs, less or
-    more or late. Raises InvalidRequest outside the operator's limits and while too many
-    others of this wallet are unpaid, UnknownWallet, and what an invoice over this rail raises.
+    more or late. ``rail`` may be ``any``; what asks a node is left to ``ask_for_payment``,
+    which the caller calls after the transaction. Raises InvalidRequest outside the
+    operator's limits and while too many others of this wallet are unpaid, UnknownWallet,
+    and what an invoice over this rail raises.
     """
     settings, least_sat = deps.settings, smallest_sat(deps, session)
     if not least_sat <= amount_sat <= settings.top_up_max_sat:
@@ -51,40 +55,15 @@ def create_top_up(
         )
     require_open_wallet(session, wallet_id)
     _require_few_open(deps, session, wallet_id)
-    check_rail(deps, session, None, rail, amount_sat * MSAT_PER_SAT)
-    invoice = _new_invoice(deps, wallet_id, amount_sat)
+    amount_msat = amount_sat * MSAT_PER_SAT
+    require_offer(deps, session, None, rail, amount_msat)
+    # There is nothing to collect, so nobody keeps the verifier.
+    challenge = challenge_of(secrets.token_urlsafe(32))
+    invoice = new_invoice(deps, amount_msat, challenge, wallet_id=wallet_id)
     session.add(invoice)
     session.flush()
-    request_payment(deps, session, invoice, rail)
+    give_address(deps, session, invoice, rail)
     return invoice
-
-
-def _new_invoice(deps: Deps, wallet_id: str, amount_sat: int) -> Invoice:
-    amount_msat, now = amount_sat * MSAT_PER_SAT, deps.clock()
-    return Invoice(
-        id=new_id("in"),
-        wallet_id=wallet_id,
-        item_id="",
-        site_id="",
-        merchant_id="",
-        direct=False,
-        amount_msat=amount_msat,
-        price_currency=SAT,
-        price_amount=amount_sat,
-        # There is nothing to collect, so nobody keeps the verifier.
-        challenge=challenge_of(secrets.token_urlsafe(32)),
-        state=InvoiceState.OPEN.value,
-        marks="",
-        received_msat=0,
-        missing_msat=amount_msat,
-        credit_msat=0,
-        redeemed_msat=0,
-        claimed_msat=0,
-        created_at=now,
-        expires_at=now + deps.settings.invoice_lifetime_s,
-        changed_at=now,
-        version=FIRST_VERSION,
-    )
 
 
 def _require_few_open(deps: Deps, session: Session, wallet_id: str) -> None:
@@ -121,5 +100,5 @@ def get_top_up(session: Session, wallet_id: str, invoice_id: str) -> Invoice:
     """Return a top-up of this wallet; raise UnknownInvoice for everybody else's."""
     invoice = find_invoice(session, invoice_id)
     if invoice.wallet_id != wallet_id:
-        raise UnknownInvoice(f"There is no invoice {invoice_id[:64]!r}.")
+        raise unknown_invoice(invoice_id)
     return invoice

@@ -3,20 +3,23 @@
 from decimal import Decimal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.invoice_state import PaymentFact
-from bitcache_server.domain.money import MSAT_PER_SAT, SAT, exponent_of
+from bitcache_server.domain.money import SAT, exponent_of
 from bitcache_server.models.catalog import Item, Merchant, Site
-from bitcache_server.models.sales import Invoice, Payment, RequestRow
-from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
-from bitcache_server.services.create_invoice import FIRST_VERSION
+from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.offers import rails_for
 from bitcache_server.services.quotes import UsedRate, quote
+from bitcache_server.services.request_views import (
+    RequestView,
+    UnifiedView,
+    request_views,
+    unified_view,
+)
 from bitcache_server.services.settle_invoice import payment_facts, payments_of
 
 
@@ -96,20 +99,6 @@ class ItemView(BaseModel):
     checkout_url: str
 
 
-class RequestView(BaseModel):
-    """How an invoice can be paid over one rail."""
-
-    rail: str
-    address: str
-    address_index: int | None
-    amount_sat: int
-    uri: str
-    qr_uri: str
-    qr_svg_url: str
-    qr_png_url: str
-    confirmations_required: int
-
-
 class PaymentView(BaseModel):
     """One payment that was seen."""
 
@@ -136,6 +125,7 @@ class InvoiceView(BaseModel):
     now: int
     rails: list[str]
     requests: list[RequestView]
+    unified: UnifiedView | None
     payments: list[PaymentView]
     received_msat: int
     missing_msat: int
@@ -213,9 +203,6 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
     """Return the public view of an invoice."""
     settings = deps.settings
     requests = request_views(deps, session, invoice)
-    rate = None
-    if invoice.rate_price_per_btc is not None and invoice.rate_as_of is not None:
-        rate = UsedRate(invoice.price_currency, invoice.rate_price_per_btc, invoice.rate_as_of)
     merchant = session.get(Merchant, invoice.merchant_id) if invoice.merchant_id else None
     return InvoiceView(
         id=invoice.id,
@@ -223,12 +210,13 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
         state=invoice.state,
         marks=[mark for mark in invoice.marks.split(",") if mark],
         amount_msat=invoice.amount_msat,
-        price=_price(deps, invoice.price_currency, invoice.price_amount, invoice.amount_msat, rate),
+        price=price_of_invoice(deps, invoice),
         created_at=invoice.created_at,
         expires_at=invoice.expires_at,
         now=deps.clock(),
         rails=list(rails_for(deps, session, merchant, invoice.amount_msat)),
         requests=requests,
+        unified=unified_view(deps, invoice, requests),
         # Nobody pays before they are told where.
         payments=_payments(deps, session, invoice) if requests else [],
         received_msat=invoice.received_msat,
@@ -240,42 +228,12 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
     )
 
 
-def request_views(deps: Deps, session: Session, invoice: Invoice) -> list[RequestView]:
-    """Return how the invoice can be paid, one entry for each rail that was asked for."""
-    if invoice.version == FIRST_VERSION:
-        return []  # Nobody has asked for an address yet.
-    query = select(RequestRow).where(RequestRow.invoice_id == invoice.id)
-    return [
-        _request(deps, row, invoice) for row in session.scalars(query.order_by(RequestRow.rail))
-    ]
-
-
-def asked_sat(invoice: Invoice, request: RequestRow) -> int:
-    """Return the sats that a code should ask for: after too little, only what is missing.
-
-    Rounded up to the sat.
-    """
-    missing_msat = invoice.missing_msat if invoice.received_msat else request.amount_msat
-    return -(-(missing_msat or request.amount_msat) // MSAT_PER_SAT)
-
-
-def _request(deps: Deps, row: RequestRow, invoice: Invoice) -> RequestView:
-    base = f"{deps.settings.public_url}/v1/invoices/{invoice.id}/qr"
-    amount_sat = asked_sat(invoice, row)
-    uri = payment_uri(row.destination, amount_sat)
-    # The amount in the query makes a browser load the new picture after a part payment.
-    query = f"?rail={row.rail}&sat={amount_sat}"
-    return RequestView(
-        rail=row.rail,
-        address=row.destination,
-        address_index=row.address_index,
-        amount_sat=amount_sat,
-        uri=uri,
-        qr_uri=qr_uri(row.destination, amount_sat),
-        qr_svg_url=f"{base}.svg{query}",
-        qr_png_url=f"{base}.png{query}",
-        confirmations_required=row.confirmations_required,
-    )
+def price_of_invoice(deps: Deps, invoice: Invoice) -> PriceView:
+    """Return what an invoice asks for, with the rate behind it."""
+    rate = None
+    if invoice.rate_price_per_btc is not None and invoice.rate_as_of is not None:
+        rate = UsedRate(invoice.price_currency, invoice.rate_price_per_btc, invoice.rate_as_of)
+    return _price(deps, invoice.price_currency, invoice.price_amount, invoice.amount_msat, rate)
 
 
 def _payments(deps: Deps, session: Session, invoice: Invoice) -> list[PaymentView]:
@@ -285,7 +243,7 @@ def _payments(deps: Deps, session: Session, invoice: Invoice) -> list[PaymentVie
 
 
 def _payment(row: Payment, fact: PaymentFact) -> PaymentView:
-    state = "confirmed" if row.block_height is not None else "seen"
+    state = "confirmed" if row.final or row.block_height is not None else "seen"
     return PaymentView(
         reference=row.reference,
         rail=row.rail,

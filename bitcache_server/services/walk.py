@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import NodeChainUnknown
 from bitcache_server.models.operations import ChainBlock
-from bitcache_server.rails.base import BlockDisconnected, Cursor, Matcher, Rail, Step
+from bitcache_server.rails.base import BlockDisconnected, ChainRail, Cursor, Matcher, Step
 
 #: Deeper than this no reorganisation has ever been; it is another chain.
 MAX_DEPTH = 144
@@ -20,7 +20,7 @@ MAX_DEPTH = 144
 
 def steps_from(
     session: Session,
-    rail: Rail,
+    rail: ChainRail,
     cursor: Cursor | None,
     match: Matcher,
     with_mempool: bool = True,
@@ -51,7 +51,7 @@ def _our_blocks(session: Session, rail: str) -> Sequence[ChainBlock]:
 
 
 def _past_common_block(
-    blocks: Sequence[ChainBlock], rail: Rail, match: Matcher, with_mempool: bool
+    blocks: Sequence[ChainBlock], rail: ChainRail, match: Matcher, with_mempool: bool
 ) -> Iterator[Step]:
     for depth, block in enumerate(blocks):
         steps = rail.watch(Cursor(block.height, block.hash), match, with_mempool)

@@ -8,7 +8,15 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.ledger import chart
 from bitcache_server.models.sales import Invoice
-from bitcache_server.models.wallets import Allowance, Gift, Passkey, RecoveryCode, WalletSession
+from bitcache_server.models.wallets import (
+    Allowance,
+    Gift,
+    LnurlKey,
+    Passkey,
+    RecoveryCode,
+    WalletConnection,
+    WalletSession,
+)
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payouts import payouts_of
 from bitcache_server.services.texts import table_cell
@@ -19,7 +27,15 @@ from bitcache_server.services.wallet_views import purchases, wallet_view
 MAX_ROWS = 1_000_000
 HEADINGS = ("time", "what", "title", "own_msat", "gift_msat", "booking")
 #: Left out: what signs in, and what nobody outside can use.
-_SECRET = {"secret_hash", "code_hash", "address_hash", "public_key", "challenge", "wallet_id"}
+_SECRET = {
+    "secret_hash",
+    "code_hash",
+    "address_hash",
+    "public_key",
+    "challenge",
+    "sealed",
+    "wallet_id",
+}
 
 
 def export_wallet(deps: Deps, session: Session, wallet_id: str) -> dict[str, Any]:
@@ -44,6 +60,8 @@ def export_wallet(deps: Deps, session: Session, wallet_id: str) -> dict[str, Any
         "devices": _rows(session, WalletSession, wallet_id),
         "passkeys": _rows(session, Passkey, wallet_id),
         "recovery_code": _rows(session, RecoveryCode, wallet_id),
+        "lightning_wallets": _rows(session, LnurlKey, wallet_id),
+        "wallet_connection": _rows(session, WalletConnection, wallet_id),
     }
 
 

@@ -23,7 +23,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.session import write_transaction
-from bitcache_server.models.wallets import Passkey, RecoveryCode, WalletSession
+from bitcache_server.models.wallets import LnurlKey, Passkey, RecoveryCode, WalletSession
 from bitcache_server.services.deps import Deps
 from bitcache_server.tokens.secrets import hash_secret, new_id, secret_matches
 
@@ -157,10 +157,11 @@ def renew_cookie(session: Session, holder: Holder) -> str:
 
 
 def is_secured(session: Session, wallet_id: str) -> bool:
-    """Say whether another browser could get into the wallet: it has a passkey or a code."""
+    """Say whether another browser could get into the wallet: by passkey, code or Lightning."""
     passkey = exists().where(Passkey.wallet_id == wallet_id)
     code = exists().where(RecoveryCode.wallet_id == wallet_id)
-    return bool(session.scalar(select(or_(passkey, code))))
+    key = exists().where(LnurlKey.wallet_id == wallet_id)
+    return bool(session.scalar(select(or_(passkey, code, key))))
 
 
 def is_confirmed(deps: Deps, session: Session, holder: Holder) -> bool:
@@ -178,7 +179,7 @@ def is_confirmed(deps: Deps, session: Session, holder: Holder) -> bool:
 def require_confirmation(deps: Deps, session: Session, holder: Holder) -> None:
     """Raise ConfirmationRequired unless the reader has shown who they are within five minutes.
 
-    A wallet without passkey and recovery code needs none: there is nothing to show.
+    A wallet with nothing that secures it needs none: there is nothing to show.
     """
     if not is_confirmed(deps, session, holder):
         raise ConfirmationRequired()

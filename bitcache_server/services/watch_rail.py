@@ -20,10 +20,10 @@ from bitcache_server.rails.base import (
     BlockConnected,
     BlockDisconnected,
     BlockRef,
+    ChainRail,
     Cursor,
     MempoolSeen,
     Observation,
-    Rail,
     Step,
 )
 from bitcache_server.services.deps import Deps
@@ -48,7 +48,7 @@ class WatchReport:
     observations: int
 
 
-def watch_rail(deps: Deps, session: Session, rail: Rail) -> WatchReport:
+def watch_rail(deps: Deps, session: Session, rail: ChainRail) -> WatchReport:
     """Book everything that happened since the last pass. Opens its own transactions.
 
     Raises RailError; what was booked before the error stays booked.
@@ -231,7 +231,7 @@ def _settle_all(deps: Deps, session: Session, invoice_ids: Set[str | None]) -> N
         settle_invoice(deps, session, invoice_id)
 
 
-def check_unconfirmed(deps: Deps, session: Session, rail: Rail) -> int:
+def check_unconfirmed(deps: Deps, session: Session, rail: ChainRail) -> int:
     """Ask the rail about each payment without a block; return how many were removed.
 
     Only FAILED, a conflicting transaction in its place, removes a payment: one that

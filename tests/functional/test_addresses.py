@@ -16,7 +16,7 @@ from bitcache_server.models.sales import Address, AddressBook, Invoice, RequestR
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.items import NewItem, add_item
 from bitcache_server.services.merchants import add_merchant, add_site
-from bitcache_server.services.request_payment import request_payment
+from bitcache_server.services.request_payment import request_address
 from bitcache_server.tokens.verifier import challenge_of
 from tests.support.shops import assert_nothing_lost, opened_world
 from tests.support.world import ORIGIN, Purchase, World
@@ -222,7 +222,7 @@ def _request_in_thread(shop: World, invoice_id: str) -> int | None:
         session = db.session()
         with write_transaction(session):
             invoice = session.get_one(Invoice, invoice_id)
-            row: RequestRow = request_payment(shop.deps, session, invoice, "fake")
+            row: RequestRow = request_address(shop.deps, session, invoice, "fake")
             index = row.address_index
         db.session.remove()
         return index

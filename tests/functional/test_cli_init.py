@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bitcache_server.cli.init import LIGHTNING
+from bitcache_server.rails.lightning.registry import BACKENDS
 from tests.support.cli import NO_NODE, Cli, account_key
 
 
@@ -105,6 +107,38 @@ def test_a_node_url_from_elsewhere_is_not_written_down(cli: Cli, tmp_path: Path)
     assert "hunter2" not in (tmp_path / "b" / "bitcache.toml").read_text()
 
 
+def test_a_server_without_any_node(cli: Cli, tmp_path: Path) -> None:
+    """Merchants bring their Lightning address; nothing else is needed to begin."""
+    made = cli.ask("init", "--dir", str(tmp_path), "--lightning", "none")
+    assert (made["rails"], made["lightning_backend"]) == (["lightning"], "")
+    shown = Cli(tmp_path / "bitcache.toml").ask("merchant", "list")
+    assert shown == {"merchants": []}
+
+
+def test_lightning_beside_the_chain(cli: Cli, tmp_path: Path) -> None:
+    """The secret comes from a file and is not written down."""
+    key = tmp_path / "key"
+    key.write_text("hunter2\n")
+    result = cli.run(
+        "init", "--json", "--dir", str(tmp_path / "a"), "--network", "regtest", "--node-url",
+        NO_NODE, "--lightning", "lnbits", "--lightning-url", "https://lnbits.example",
+        BITCACHE_LIGHTNING_SECRET_FILE=str(key),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    written = settings_of(tmp_path / "a")
+    assert (written["rails"], written["lightning_backend"]) == ("lightning,onchain", "lnbits")
+    assert "lightning_secret" not in written
+
+
+def test_lightning_that_cannot_work_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
+    code, detail = cli.refuse(
+        "init", "--dir", str(tmp_path), "--lightning", "lnbits", "--lightning-url", "lnbits"
+    )
+    assert code == "configuration_error"
+    assert "lightning_secret is missing" in detail
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, detail = cli.refuse("init", "--dir", str(tmp_path / "file" / "below"))
@@ -128,6 +162,10 @@ def test_on_a_terminal_it_asks_and_hides_the_password(tmp_path: Path) -> None:
             ("Bitcoin network", "regtest"),
             ("Bitcoin node", NO_NODE),
             ("Your wallet's", ""),
+            ("Lightning node or wallet", "lnbits"),
+            ("LNbits' address", "https://lnbits.example"),
+            ("The invoice key", "hunter2-invoices"),
+            ("The admin key", "hunter2-pays"),
         ):
             screen = read_until(ours, screen, question)
             os.write(ours, f"{answer}\n".encode())
@@ -140,6 +178,17 @@ def test_on_a_terminal_it_asks_and_hides_the_password(tmp_path: Path) -> None:
     assert "hunter2" not in screen
     assert settings_of(tmp_path / "x")["node_url"] == NO_NODE
     assert settings_of(tmp_path / "x")["network"] == "regtest"
+    written = settings_of(tmp_path / "x")
+    assert (written["rails"], written["lightning_backend"]) == ("lightning,onchain", "lnbits")
+    assert written["lightning_url"] == "https://lnbits.example"
+    assert written["lightning_secret"] == "hunter2-invoices"
+    assert written["lightning_payout_secret"] == "hunter2-pays"
+
+
+def test_each_backend_is_asked_for_what_it_can_sell_with() -> None:
+    """LND's own invoice.macaroon may not ask for balance and node, and the doctor refuses it."""
+    assert set(LIGHTNING) | {"scripted"} == set(BACKENDS)
+    assert "invoice.macaroon is too narrow" in LIGHTNING["lnd"].secret
 
 
 def read_until(terminal: int, screen: str, words: str) -> str:

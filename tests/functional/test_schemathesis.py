@@ -58,7 +58,7 @@ def api(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 "item_id": [world.article_id, world.file_id],
                 "invoice_id": [paid.id, opened.id],
             },
-            tokens={"site": world.secret, "grant": grant},
+            tokens={"site": world.secret, "grant": grant, "buyer": grant},
         )
 
 

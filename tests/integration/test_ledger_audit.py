@@ -157,6 +157,12 @@ def test_a_payout_that_ended_otherwise_than_booked_is_found(
     assert (finding.subject, f"The payout is {state};" in finding.words) == (payout_id, True)
 
 
+def test_an_unused_fee_that_never_went_back_is_found(books: Session) -> None:
+    report = damage(books, "UPDATE payouts SET fee_returned_msat = 1 WHERE id = 'po_2'")
+    assert codes(report) == {"payout_booked_otherwise"}
+    assert report.findings[0].words.endswith("and 0 msat of the fee that was not used.")
+
+
 def test_a_fee_of_the_network_that_was_never_booked_is_found(books: Session) -> None:
     insert = (
         "INSERT INTO payout_batches (id, rail, reference, raw, amount_msat, fee_msat, state,"

@@ -105,7 +105,7 @@ def _watch() -> None:
     from flask import current_app
 
     deps = deps_of(current_app)
-    for rail in deps.rails.values():
+    for rail in deps.chain_rails:
         watch_rail(deps, db.session(), rail)
 
 

@@ -224,11 +224,12 @@ def make_world(
     deps = wiring.build(settings, clock=clock, rails={"fake": rail}, rate_sources=sources)
     world = World(app=create_app(deps), deps=deps, rail=rail, clock=clock)
     with world.app.app_context():
-        _stock(world, direct)
+        stock(world, direct)
     return world
 
 
-def _stock(world: World, direct: bool) -> None:
+def stock(world: World, direct: bool) -> None:
+    """Give a server a merchant, a site, an article and a file, in an app context."""
     files = world.deps.settings.files_dir
     files.mkdir(parents=True, exist_ok=True)
     (files / "song.ogg").write_bytes(bytes(range(256)) * 400)

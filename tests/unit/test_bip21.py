@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitcache_server.rails.lightning.uris import lightning_qr_uri, lightning_uri
 from bitcache_server.rails.onchain.bip21 import payment_uri, qr_uri
 
 BECH32 = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"
@@ -60,3 +61,24 @@ def test_bech32_is_upper_case_in_the_code(address: str) -> None:
 @pytest.mark.parametrize("address", [BASE58, NESTED, "bc3notbech32"])
 def test_base58_keeps_its_case(address: str) -> None:
     assert qr_uri(address, 5_000) == payment_uri(address, 5_000)
+
+
+BOLT11 = "lnbc50u1p5sample0invoice"
+
+
+def test_one_link_for_both_rails() -> None:
+    uri = urlsplit(payment_uri(BECH32, 5_000, "A song", bolt11=BOLT11))
+    assert parse_qs(uri.query) == {
+        "amount": ["0.00005"],
+        "label": ["A song"],
+        "lightning": [BOLT11],
+    }
+    dense = f"BITCOIN:{BECH32.upper()}?amount=0.00005&lightning={BOLT11.upper()}"
+    assert qr_uri(BECH32, 5_000, bolt11=BOLT11) == dense
+    # What may not be changed stays; the invoice alone is made smaller.
+    assert qr_uri(BASE58, 5_000, bolt11=BOLT11) == payment_uri(BASE58, 5_000, bolt11=BOLT11.upper())
+
+
+def test_links_of_a_lightning_invoice() -> None:
+    assert lightning_uri(BOLT11.upper()) == f"lightning:{BOLT11}"
+    assert lightning_qr_uri(BOLT11) == f"LIGHTNING:{BOLT11.upper()}"

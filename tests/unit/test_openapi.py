@@ -169,7 +169,7 @@ def test_security() -> None:
     assert operation("/v1/items", "post")["security"] == [{"site": []}]
     assert operation("/own")["security"] == [{"grant": []}]
     assert codes(operation("/own")["responses"]["401"]) == ["grant_missing"]
-    assert set(ALL["components"]["securitySchemes"]) == {"site", "grant", "allowance"}
+    assert set(ALL["components"]["securitySchemes"]) == {"site", "grant", "l402", "allowance"}
 
 
 def test_answers_that_are_not_json() -> None:

@@ -12,11 +12,11 @@ def test_a_rail_is_made_by_its_name() -> None:
     rail = make_rail("onchain", rpc_url="http://user:password@127.0.0.1:9", network="regtest")
     assert rail.name == "onchain"
     assert make_rail("fake", allow=True).name == "fake"
-    assert set(RAIL_FACTORIES) == {"fake", "onchain"}
+    assert set(RAIL_FACTORIES) == {"fake", "lightning", "onchain"}
 
 
 def test_an_unknown_rail_is_a_setting_gone_wrong() -> None:
-    with pytest.raises(ConfigurationError, match="there are fake, onchain"):
+    with pytest.raises(ConfigurationError, match="there are fake, lightning, onchain"):
         make_rail("paper")
 
 

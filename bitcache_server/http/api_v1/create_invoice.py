@@ -1,5 +1,7 @@
 """POST /v1/invoices: a reader wants to pay for an item."""
 
+import json
+
 from flask import Response
 
 from bitcache_server.domain import errors
@@ -8,11 +10,12 @@ from bitcache_server.http.body import Body, Text, idempotency_key, read_json
 from bitcache_server.http.context import client_block, deps, page_origin, session
 from bitcache_server.http.limits import INVOICES, SITE_INVOICES, check_limit
 from bitcache_server.http.openapi import Endpoint
-from bitcache_server.http.routing import BODY_ERRORS, Route
-from bitcache_server.services.create_invoice import InvoiceOrder
+from bitcache_server.http.routing import BODY_ERRORS, NODE_ERRORS, Route
+from bitcache_server.services.create_invoice import InvoiceOrder, get_invoice
 from bitcache_server.services.create_invoice import create_invoice as create
 from bitcache_server.services.items import site_of
 from bitcache_server.services.once import once
+from bitcache_server.services.request_payment import ask_for_payment, asks_a_node
 from bitcache_server.services.views import InvoiceView, invoice_view
 
 
@@ -23,7 +26,7 @@ class CreateInvoice(Body):
     challenge: Text
     """base64url(sha256(verifier)) without padding, as PKCE's S256 (RFC 7636)."""
     rail: Text | None = None
-    """Ask for a payment request over this rail at once."""
+    """Ask for a payment request over this rail at once, or over all on offer: ``any``."""
 
 
 def create_invoice() -> Response:
@@ -41,7 +44,13 @@ def create_invoice() -> Response:
         ["create_invoice", body.model_dump()],
         lambda: invoice_view(deps(), session(), create(deps(), session(), order)),
     )
-    return json_answer(text, 201)
+    if body.rail is None or not asks_a_node(deps(), body.rail):
+        return json_answer(text, 201)
+    # Asked now that no transaction is open. The same key asks for the same invoice again,
+    # so that who lost the answer is not given another one to pay.
+    invoice_id = str(json.loads(text)["id"])
+    ask_for_payment(deps(), session(), invoice_id, body.rail)
+    return json_answer(invoice_view(deps(), session(), get_invoice(session(), invoice_id)), 201)
 
 
 ROUTE = Route(
@@ -52,7 +61,9 @@ ROUTE = Route(
         summary="Create an invoice",
         description=(
             "The amount is fixed now. Keep the verifier: it alone collects the grant, and "
-            "together with the invoice id it is the reader's receipt code."
+            "together with the invoice id it is the reader's receipt code. Over Lightning the "
+            "node makes its invoice now, and only when a rail is named; until then an invoice "
+            "costs it nothing."
         ),
         tag="invoices",
         request=CreateInvoice,
@@ -71,6 +82,7 @@ ROUTE = Route(
             errors.RailUnavailable,
             errors.UnknownRail,
             errors.AddressesExhausted,
+            *NODE_ERRORS,
             errors.IdempotencyConflict,
             errors.StorageFull,
         ),

@@ -11,24 +11,31 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.qr import qr_png, qr_svg
 from bitcache_server.http.routing import Route
-from bitcache_server.services.create_invoice import find_invoice
-from bitcache_server.services.views import request_views
+from bitcache_server.services.invoices import find_invoice
+from bitcache_server.services.request_views import UNIFIED, request_views, unified_view
 
 
 class QrQuery(BaseModel):
-    """``sat`` is there so that a changed amount is another address for caches."""
+    """``rail`` may be ``unified``; without it the best code is drawn.
+
+    ``sat`` is there so that a changed amount is another address for caches.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    rail: Annotated[str, Field(max_length=16)] = "onchain"
+    rail: Annotated[str, Field(max_length=16)] | None = None
     sat: Annotated[int, Field(ge=0)] | None = None
 
 
 def _uri(invoice_id: str) -> str:
     query = read_query(QrQuery)
     invoice = find_invoice(session(), invoice_id)
-    for request in request_views(deps(), session(), invoice):
-        if request.rail == query.rail:
+    requests = request_views(deps(), session(), invoice)
+    unified = unified_view(deps(), invoice, requests)
+    if unified is not None and query.rail in (None, UNIFIED):
+        return unified.qr_uri
+    for request in requests:
+        if query.rail in (None, request.rail):
             return request.qr_uri
     raise errors.NotFound("The invoice has no payment request over this rail yet.")
 
@@ -62,7 +69,10 @@ def _endpoint(suffix: str, media_type: str) -> Endpoint:
         path=f"/v1/invoices/{{invoice_id}}/qr.{suffix}",
         operation_id=f"read_qr_{suffix}",
         summary=f"Read the QR code as {suffix.upper()}",
-        description="A BIP 21 address with the amount, upper case where that makes it smaller.",
+        description=(
+            "A BIP 21 address with the amount, a Lightning invoice, or both in one code; in "
+            "capitals where that makes it smaller."
+        ),
         tag="invoices",
         query=QrQuery,
         media_type=media_type,

@@ -13,8 +13,10 @@ from bitcache_server.http.wallet import (
     account,
     claim,
     connect,
+    connection,
     gift,
     home,
+    lightning,
     look,
     passkeys,
     purchases,
@@ -24,6 +26,7 @@ from bitcache_server.http.wallet import (
     solvency,
     top_up,
     withdraw,
+    withdraw_link,
 )
 from bitcache_server.http.wallet import session as wallet_session
 
@@ -31,8 +34,10 @@ MODULES = (
     account,
     claim,
     connect,
+    connection,
     gift,
     home,
+    lightning,
     passkeys,
     purchases,
     recovery,
@@ -42,6 +47,7 @@ MODULES = (
     top_up,
     wallet_session,
     withdraw,
+    withdraw_link,
 )
 
 

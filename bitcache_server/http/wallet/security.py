@@ -1,4 +1,4 @@
-"""/wallet/security: the passkeys, the recovery code and the devices of a wallet."""
+"""/wallet/security: the passkeys, Lightning wallets, code and devices of a wallet."""
 
 from flask import Blueprint, Response, request
 
@@ -10,12 +10,15 @@ from bitcache_server.services.allowances import list_allowances
 from bitcache_server.services.one_time_codes import new_code
 from bitcache_server.services.passkeys import passkeys_of, relying_party
 from bitcache_server.services.recovery import recovery_code_made_at
+from bitcache_server.services.wallet_keys import keys_of, lightning_login_works
 from bitcache_server.services.wallets import devices, is_confirmed, is_secured
 
 NOTICES = {
     "passkey": "The passkey was added.",
     "removed": "The passkey was removed from this wallet. Delete it on your device as well.",
     "code": "That form was sent before. If you have not kept the code, make a new one.",
+    "lightning": "The Lightning wallet was added.",
+    "lightning_removed": "The Lightning wallet no longer opens this balance.",
     "device": "That browser is signed out.",
     "devices": "All other browsers are signed out.",
 }
@@ -42,6 +45,8 @@ def show() -> Response:
         confirmed=is_confirmed(deps(), session(), known),
         passkeys=passkeys_of(session(), wallet_id),
         passkeys_work=relying_party(deps().settings) is not None,
+        keys=keys_of(session(), wallet_id),
+        lightning_works=lightning_login_works(deps().settings),
         code_made_at=recovery_code_made_at(session(), wallet_id),
         form=new_code(deps(), FORM, wallet_id),
         devices=devices(deps(), session(), wallet_id),

@@ -18,6 +18,7 @@ from bitcache_server.http.wallet.look import page
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.passkeys import passkeys_of, relying_party
 from bitcache_server.services.recovery import recovery_code_made_at
+from bitcache_server.services.wallet_keys import keys_of, lightning_login_works
 from bitcache_server.services.wallets import (
     Holder,
     is_secured,
@@ -43,7 +44,7 @@ def add_routes(pages: Blueprint) -> None:
 
 
 def sign_in_page() -> Response:
-    """Show the ways in: a passkey, a recovery code."""
+    """Show the ways in: a passkey, a Lightning wallet, a recovery code."""
     return show_sign_in()
 
 
@@ -58,13 +59,14 @@ def show_sign_in(error: str = "", status: int = 200) -> Response:
         failed=error,
         passkeys_work=relying_party(deps().settings) is not None,
         host=urlsplit(deps().settings.public_url).hostname,
+        lightning_works=lightning_login_works(deps().settings),
         holds_wallet=known is not None,
         gives_up=known is not None and not is_secured(session(), known.wallet_id),
     )
 
 
 def confirm_page() -> Response:
-    """Ask for the passkey or the recovery code once more."""
+    """Ask for the passkey, the Lightning wallet or the recovery code once more."""
     return show_confirm(require_holder())
 
 
@@ -77,6 +79,7 @@ def show_confirm(known: Holder, error: str = "", status: int = 200) -> Response:
         next=next_path(SECURITY),
         failed=error,
         has_passkey=bool(passkeys_of(session(), known.wallet_id)),
+        has_key=bool(keys_of(session(), known.wallet_id)),
         has_code=recovery_code_made_at(session(), known.wallet_id) is not None,
         passkeys_work=relying_party(deps().settings) is not None,
     )
