@@ -39,7 +39,9 @@ from bitcache_server.services.sale_parts import commission_rule
     type=click.IntRange(0, MAX_REFUNDS_PER_READER),
     help="How many purchases one reader may return within 30 days.",
 )
-@click.option("--payout-address", help='Where payouts go; "" takes it away.')
+@click.option(
+    "--payout-address", help='A Bitcoin or Lightning address for payouts; "" takes it away.'
+)
 @click.option("--payout-every", type=duration_s, metavar="TIME", help="Such as 7d; 0: on demand.")
 @click.option("--payout-threshold", type=click.IntRange(0), metavar="SAT")
 @json_option

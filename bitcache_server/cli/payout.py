@@ -22,11 +22,12 @@ from bitcache_server.services.payout_views import (
     OperatorPayoutView,
     list_payouts,
     operator_payout_view,
+    short_destination,
 )
 from bitcache_server.services.payouts import get_payout
 
 _as_option = click.option("--as", "name", required=True, metavar="NAME", help="Who you are.")
-_HEADERS = ["payout", "state", "amount", "to", "asked for", "note"]
+_HEADERS = ["payout", "state", "amount", "whose", "to", "asked for", "note"]
 
 
 @click.group()
@@ -51,7 +52,15 @@ def list_(states: tuple[str, ...], limit: int, cursor: str | None) -> None:
         page = list_payouts(w.session, states or None, cursor, limit)
         views = [operator_payout_view(w.session, row) for row in page.rows]
         rows = [
-            [v.id, v.state, format_sat(v.amount_msat), v.owner, moment(v.created_at), v.reason]
+            [
+                v.id,
+                v.state,
+                format_sat(v.amount_msat),
+                v.owner,
+                short_destination(v.address),
+                moment(v.created_at),
+                v.reason,
+            ]
             for v in views
         ]
         emit(
@@ -172,6 +181,13 @@ def _secret() -> str:
     return sys.stdin.readline().strip()
 
 
+def _fee(view: OperatorPayoutView) -> str:
+    fee = format_sat(view.fee_msat)
+    if not view.fee_returned_msat:
+        return fee
+    return f"{fee}, of which {format_sat(view.fee_returned_msat)} went back"
+
+
 def _emit(session: Session, found: Payout) -> None:
     view = operator_payout_view(session, found)
     emit(view.model_dump(), _lines(view))
@@ -185,7 +201,7 @@ def _lines(view: OperatorPayoutView) -> list[str]:
             ("owner", view.owner),
             ("to", f"{view.address} ({view.rail})"),
             ("amount", format_sat(view.amount_msat)),
-            ("network fee", format_sat(view.fee_msat)),
+            ("network fee", _fee(view)),
             ("transaction", view.transaction or "-"),
             ("approved by", ", ".join(view.approvals) or "-"),
             ("note", view.reason or "-"),

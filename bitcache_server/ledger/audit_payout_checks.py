@@ -12,7 +12,8 @@ def _left_as(condition: str) -> str:
 
 _GONE_MSAT = _left_as("t.kind = 'payout' AND t.to_account = 'clearing:' || p.rail")
 _FEE_MSAT = _left_as("t.kind = 'network_fee' AND t.to_account = 'network_fees'")
-_RETURNED_MSAT = _left_as("t.kind = 'release' AND t.to_account = p.owner_account")
+_RELEASED_MSAT = _left_as("t.kind = 'release' AND t.to_account = p.owner_account")
+_FEE_RETURNED_MSAT = _left_as("t.kind = 'fee_return' AND t.to_account = p.owner_account")
 
 PAYOUT_CHECKS = (
     Check(
@@ -39,21 +40,23 @@ PAYOUT_CHECKS = (
     # What left the account by the name of each event, whatever the account holds now.
     Check(
         "payout_booked_otherwise",
-        "The payout is {0}; booked are {1} msat through its rail, {2} msat as its fee and "
-        "{3} msat back to its owner.",
+        "The payout is {0}; booked are {1} msat through its rail, {2} msat as its fee, "
+        "{3} msat back to its owner and {4} msat of the fee that was not used.",
         f"""
-        SELECT id, state, gone, fee, returned FROM (
+        SELECT id, state, gone, fee, released, fee_returned FROM (
           SELECT p.id, p.state,
-            {_GONE_MSAT} AS gone, {_FEE_MSAT} AS fee, {_RETURNED_MSAT} AS returned,
+            {_GONE_MSAT} AS gone, {_FEE_MSAT} AS fee, {_RELEASED_MSAT} AS released,
+            {_FEE_RETURNED_MSAT} AS fee_returned,
             CASE WHEN p.state = '{PayoutState.SETTLED}' THEN 1 ELSE 0 END AS is_gone,
             CASE WHEN p.state IN ({_RESERVED}, '{PayoutState.SETTLED}') THEN 0 ELSE 1 END
               AS is_back,
-            p.amount_msat, p.fee_msat
+            p.amount_msat, p.fee_msat, p.fee_returned_msat
           FROM payouts p LEFT JOIN transfers t ON t.from_account = 'payout:' || p.id
-          GROUP BY p.id, p.state, p.amount_msat, p.fee_msat
+          GROUP BY p.id, p.state, p.amount_msat, p.fee_msat, p.fee_returned_msat
         ) AS each_payout
-        WHERE gone <> is_gone * amount_msat OR fee <> is_gone * fee_msat
-          OR returned <> is_back * (amount_msat + fee_msat)
+        WHERE gone <> is_gone * amount_msat OR fee_returned <> fee_returned_msat
+          OR fee <> is_gone * (fee_msat - fee_returned_msat)
+          OR released <> is_back * (amount_msat + fee_msat)
         ORDER BY id
         """,  # noqa: S608 - joined from constants
     ),

@@ -44,9 +44,6 @@ class AccountKind(StrEnum):
     """The other side of balances that were brought in from elsewhere."""
 
 
-WHOLE_SAT_RAILS = frozenset({"onchain"})
-"""Rails that carry nothing smaller than a sat: prices are rounded up for them."""
-
 _WITH_ID = {
     AccountKind.WALLET,
     AccountKind.GIFT,

@@ -51,6 +51,8 @@ class Kind(StrEnum):
     """A payout that did not happen gave its money back."""
     PAYOUT = "payout"
     """Money of a payout left through a rail."""
+    FEE_RETURN = "fee_return"
+    """What a Lightning payment did not take of its reserve went back to the owner."""
     NETWORK_FEE = "network_fee"
     """What a payee pays for the network, or what the network took."""
     FORFEIT = "forfeit"

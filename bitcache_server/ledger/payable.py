@@ -36,7 +36,7 @@ SELECT
         WHERE t.owner_id IN (
             SELECT p.invoice_id FROM payments p
             WHERE p.rail IN (SELECT r.rail FROM rail_status r)
-              AND p.block_height IS NULL AND p.receipt_group IS NOT NULL)
+              AND p.block_height IS NULL AND NOT p.final AND p.receipt_group IS NOT NULL)
           AND :account IN (t.to_account, t.from_account)
         GROUP BY t.owner_id
       ) AS each_invoice WHERE each_invoice.msat > 0), 0)

@@ -19,14 +19,18 @@ class Reserve:
 
     payout_id: str
     owner_account: str
-    """``wallet:<id>`` or ``merchant:<id>``."""
+    """``wallet:<id>``, ``merchant:<id>``, or ``promotion`` for a gift of the operator."""
     amount_msat: int
     fee_msat: int
+    returned_msat: int = 0
+    """The part of the fee that was not used, once that is known."""
 
     @property
     def owner_id(self) -> str:
         """Return whose transfers these are. Raises ValueError for who is never paid out."""
         owner = chart.parse(self.owner_account)
+        if owner.kind is AccountKind.PROMOTION:
+            return self.payout_id
         if owner.kind not in (AccountKind.WALLET, AccountKind.MERCHANT):
             raise ValueError(f"{self.owner_account} is not paid out.")
         return owner.key
@@ -50,11 +54,16 @@ def release(session: AnySession, held: Reserve, now: int) -> str:
 
 
 def pay_out(session: AnySession, held: Reserve, rail: str, now: int) -> str:
-    """Book that the amount left through the rail; the fee goes to ``network_fees``."""
-    account = chart.payout(held.payout_id)
+    """Book that the amount left through the rail.
+
+    The fee goes to ``network_fees``, but for the part that goes back to the owner.
+    """
+    account, used_msat = chart.payout(held.payout_id), held.fee_msat - held.returned_msat
     entries = [Entry(Kind.PAYOUT, account, chart.clearing(rail), held.amount_msat)]
-    if held.fee_msat:
-        entries.append(Entry(Kind.NETWORK_FEE, account, chart.NETWORK_FEES, held.fee_msat))
+    if used_msat:
+        entries.append(Entry(Kind.NETWORK_FEE, account, chart.NETWORK_FEES, used_msat))
+    if held.returned_msat:
+        entries.append(Entry(Kind.FEE_RETURN, account, held.owner_account, held.returned_msat))
     return post(session, entries, owner_id=held.owner_id, now=now).group_id
 
 

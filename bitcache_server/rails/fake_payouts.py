@@ -96,7 +96,12 @@ class FakePayouts(FakeChain):
             return f"fake:{match[1].lower()}"
         raise AddressInvalid("That is no address of the fake network; it looks like fake:ada.")
 
-    def payout_fee_msat(self, destination: str) -> int:
+    @property
+    def payouts_together(self) -> int | None:
+        """Return None: one transaction pays as many as there are."""
+        return None
+
+    def payout_fee_msat(self, destination: str, amount_msat: int) -> int:
         """Return what a transaction with this payee alone costs."""
         self._check()
         self.check_destination(destination)

@@ -9,10 +9,18 @@ from bitcache_server.ledger import chart
 from bitcache_server.ledger.wallet_recipes import forfeit, lock_wallet
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.models.sales import Invoice, Payment
-from bitcache_server.models.wallets import Allowance, Passkey, RecoveryCode, WalletSession
+from bitcache_server.models.wallets import (
+    Allowance,
+    LnurlKey,
+    Passkey,
+    RecoveryCode,
+    WalletConnection,
+    WalletSession,
+)
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.offers import fee_rate_msat
-from bitcache_server.services.payouts import reserved_msat
+from bitcache_server.services.payouts import least_msat, reserved_msat
+from bitcache_server.services.wallet_connections import connection_view
 
 #: One coin, the payee and change, as ``Rail.payout_fee_msat`` counts: 110, and 43 for the
 #: longest output that addresses make today (P2WSH, P2TR).
@@ -36,7 +44,7 @@ def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: 
     _require_nothing_on_its_way(deps, session, wallet_id)
     _require_given_up(deps, session, wallet.balance_msat, give_up_rest)
     forfeit(session, wallet_id, deps.clock())
-    for secret in (WalletSession, Passkey, RecoveryCode):
+    for secret in (WalletSession, Passkey, RecoveryCode, LnurlKey, WalletConnection):
         session.execute(delete(secret).where(secret.wallet_id == wallet_id))
     living = update(Allowance).where(
         Allowance.wallet_id == wallet_id, Allowance.revoked_at.is_(None)
@@ -48,14 +56,22 @@ def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: 
 
 def can_be_given_up(deps: Deps, session: Session, balance_msat: int) -> bool:
     """Say whether own money is there, but too little for a withdrawal and its fee."""
-    least_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
-    return 0 < balance_msat < least_msat + _fee_msat(deps, session)
+    totals = [
+        least_msat(deps, name) + _fee_msat(deps, session, name)
+        for name, rail in deps.rails.items()
+        if rail.payouts_together != 0
+    ]
+    floor_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+    return 0 < balance_msat < min(totals, default=floor_msat)
 
 
-def _fee_msat(deps: Deps, session: Session) -> int:
-    """Return what a withdrawal to the longest address costs, by the last known fee rate."""
-    rates = [fee_rate_msat(deps, session.get(RailStatus, name)) for name in deps.rails]
-    return msat_to_sat_ceil(min(rates, default=0) * PAYOUT_VB) * MSAT_PER_SAT
+def _fee_msat(deps: Deps, session: Session, rail: str) -> int:
+    """Return what the smallest withdrawal costs: on-chain to the longest address, by the last
+    known fee rate; over Lightning the reserve, for which nobody is asked."""
+    if deps.rail(rail).payouts_together == 1:
+        return deps.rail(rail).payout_fee_msat("", least_msat(deps, rail))
+    rate_msat = fee_rate_msat(deps, session.get(RailStatus, rail))
+    return msat_to_sat_ceil(rate_msat * PAYOUT_VB) * MSAT_PER_SAT
 
 
 def _require_nothing_on_its_way(deps: Deps, session: Session, wallet_id: str) -> None:
@@ -71,7 +87,8 @@ def _require_nothing_on_its_way(deps: Deps, session: Session, wallet_id: str) ->
             Payment.arrived_at > deps.clock() - FORGOTTEN_AFTER_S,
         ),
     )
-    if session.scalar(select(coming)):
+    connection = connection_view(deps, session, wallet_id)
+    if session.scalar(select(coming)) or (connection is not None and connection.is_under_way):
         raise WalletNotEmpty("A top-up is on its way to this balance. Wait until it has arrived.")
 
 

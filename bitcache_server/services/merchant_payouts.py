@@ -5,11 +5,13 @@ A site's secret can ask for a payout, and cannot say where it goes.
 
 import logging
 import secrets
+from dataclasses import replace
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
+    AddressInvalid,
     BitcacheError,
     InvalidRequest,
     MerchantBalanceTooLow,
@@ -22,14 +24,18 @@ from bitcache_server.ledger import chart
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
+from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.merchant_lock import lock_merchant, payable_msat, require_payable
 from bitcache_server.services.payouts import (
+    Destination,
     PayoutRequest,
+    all_of_it,
     earlier_payout,
     find_destination,
     find_rail,
+    least_msat,
     left_today_msat,
     open_payout,
     whole_sats,
@@ -57,7 +63,7 @@ def set_payout_terms(
     if (threshold_sat or 0) < 0 or (every_s or 0) < 0:
         raise InvalidRequest("The threshold and the time between payouts cannot be negative.")
     session.rollback()
-    normal = find_rail(deps, address)[1] if address else None
+    normal = _receiving_address(deps, address) if address else None
     with write_transaction(session):
         merchant = lock_merchant(session, merchant_id)
         if address is not None:
@@ -68,6 +74,15 @@ def set_payout_terms(
             merchant.payout_every_s = every_s
         session.flush()
         return merchant
+
+
+def _receiving_address(deps: Deps, text: str) -> str:
+    normal = find_rail(deps, text)[1]
+    if looks_like_invoice(normal):
+        raise AddressInvalid(
+            "An invoice can be paid once only. Give a Bitcoin or a Lightning address."
+        )
+    return normal
 
 
 def request_merchant_payout(
@@ -94,8 +109,13 @@ def request_merchant_payout(
     address = get_merchant(session, merchant_id).payout_address
     if address is None:
         raise PayoutAddressMissing("The operator has stored no payout address for this merchant.")
+    held_msat = payable_msat(deps, session, merchant_id)
     session.rollback()
-    destination = find_destination(deps, address)
+    wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
+    destination = find_destination(deps, address, wished_msat)
+    if wished_msat is None:
+        # The fee of the most there is now suffices for what is left of it below.
+        destination = replace(destination, fee_msat=all_of_it(deps, destination, held_msat)[1])
     with write_transaction(session):
         merchant = lock_merchant(session, merchant_id)
         earlier = earlier_payout(session, account, key)
@@ -103,19 +123,16 @@ def request_merchant_payout(
             return earlier
         if merchant.payout_address != address:
             raise PayoutAddressMissing("The payout address was changed just now; ask again.")
-        if amount_sat is None:
-            amount_msat = _all_msat(deps, session, merchant_id, destination.fee_msat)
-        else:
-            amount_msat = amount_sat * MSAT_PER_SAT
+        amount_msat = wished_msat or _all_msat(deps, session, merchant_id, destination)
         wanted = PayoutRequest(account, destination, amount_msat, key)
         require_payable(deps, session, merchant_id, wanted.total_msat)
         return open_payout(deps, session, wanted)
 
 
-def _all_msat(deps: Deps, session: Session, merchant_id: str, fee_msat: int) -> int:
+def _all_msat(deps: Deps, session: Session, merchant_id: str, destination: Destination) -> int:
     """Return what can go, less the fee, as far as the day's limit goes, in whole sats."""
-    held_msat = payable_msat(deps, session, merchant_id)
-    if held_msat - fee_msat < deps.settings.withdrawal_min_sat * MSAT_PER_SAT:
+    held_msat, fee_msat = payable_msat(deps, session, merchant_id), destination.fee_msat
+    if held_msat - fee_msat < least_msat(deps, destination.rail):
         raise MerchantBalanceTooLow(
             f"{format_sat(held_msat)} can be paid out now and the network costs "
             f"{format_sat(fee_msat)}; too little is left to be sent."

@@ -15,7 +15,7 @@ from bitcache_server.domain.payout_state import UNSIGNED_STATES, PayoutState
 from bitcache_server.ledger.payout_recipes import release
 from bitcache_server.models.payouts import Operator, Payout, PayoutApproval
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.payouts import lock_payout, reserve_of
+from bitcache_server.services.payouts import lock_payout, ready_state, reserve_of
 from bitcache_server.services.texts import check_name
 from bitcache_server.tokens.secrets import hash_secret, new_operator_secret, secret_matches
 
@@ -85,7 +85,7 @@ def approve_payout(deps: Deps, session: Session, payout_id: str, name: str, secr
     session.add(PayoutApproval(payout_id=payout.id, operator=name, approved_at=deps.clock()))
     session.flush()
     if len(_valid_approvals(session, payout.id)) >= APPROVALS_NEEDED:
-        payout.state = PayoutState.WAITING.value
+        payout.state = ready_state(payout.destination).value
         session.flush()
     return payout
 

@@ -7,28 +7,23 @@ own transactions, and none waits for the network inside one.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import PayoutNotWaiting
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import (
-    OPEN_BATCH_STATES,
     UNSEEN_BATCH_STATES,
     BatchState,
     BatchStep,
-    PayoutState,
     is_due,
     next_step,
 )
-from bitcache_server.ledger.payout_recipes import settle_batch
-from bitcache_server.models.payouts import Payout, PayoutBatch
+from bitcache_server.models.payouts import PayoutBatch
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.base import PayoutLookup, PayoutOrder, PreparedPayout, Rail
+from bitcache_server.rails.base import PayoutLookup, Rail
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payout_orders import (
     MAX_TEXT_CHARS,
@@ -36,46 +31,42 @@ from bitcache_server.services.payout_orders import (
     sign_payable,
     waiting_payouts,
 )
-from bitcache_server.services.payouts import get_payout, reserve_of
-from bitcache_server.tokens.secrets import new_id
+from bitcache_server.services.payout_singles import advance_singles, run_single_payouts
+from bitcache_server.services.payout_steps import (
+    OpenBatch,
+    Overtaken,
+    batch_with,
+    end_failed,
+    lock_asked,
+    lock_batch,
+    mark_sent,
+    open_batch,
+    open_batches,
+    settle,
+    store_batch,
+)
+from bitcache_server.services.payouts import get_payout
 
 log = logging.getLogger(__name__)
-
-
-class _Overtaken(Exception):
-    """Another process or person was faster; what was signed here is thrown away unsent."""
 
 
 def run_payouts(deps: Deps, session: Session, rail: Rail, *, at_once: bool = False) -> int:
     """Bring every transaction of a rail forward, then make the next one if it is due.
 
+    Where each payout is a payment of its own nothing gathers: see ``payout_singles.py``.
+
     ``at_once`` does not wait for payouts to gather. Returns how many payouts were signed.
     Raises RailError; what was stored before the error stays stored.
     """
+    if rail.payouts_together == 1:
+        return run_single_payouts(deps, session, rail)
     advance_batches(deps, session, rail)
     return make_batch(deps, session, rail, at_once=at_once)
 
 
-@dataclass(frozen=True)
-class _Open:
-    """A transaction that is not final, as it was stored when the rail was asked."""
-
-    id: str
-    state: str
-    detail: str
-    prepared: PreparedPayout
-
-
 def advance_batches(deps: Deps, session: Session, rail: Rail) -> None:
     """Ask about each transaction that is not final; send, settle or give it up."""
-    query = (
-        select(PayoutBatch)
-        .where(PayoutBatch.rail == rail.name, PayoutBatch.state.in_(OPEN_BATCH_STATES))
-        .order_by(PayoutBatch.created_at, PayoutBatch.id)
-    )
-    batches = [_open(row) for row in session.scalars(query)]
-    session.rollback()
-    for batch in batches:
+    for batch in open_batches(session, rail.name):
         found = _of_its_own(session, rail.name, batch, rail.lookup_payout(batch.prepared))
         step = next_step(
             found.outcome,
@@ -88,9 +79,17 @@ def advance_batches(deps: Deps, session: Session, rail: Rail) -> None:
         elif _is_news(batch, found, step):
             try:
                 with write_transaction(session):
-                    _note(deps, session, batch, found, step)
+                    _note(deps, session, rail, batch, found, step)
             except IntegrityError:
                 log.info("rail=%s another batch has %s", rail.name, found.carrier.reference)
+
+
+def run_open(deps: Deps, session: Session, rail: Rail) -> None:
+    """Ask about what is not final, and make nothing new."""
+    if rail.payouts_together == 1:
+        advance_singles(deps, session, rail)
+    else:
+        advance_batches(deps, session, rail)
 
 
 def set_aside(deps: Deps, session: Session, payout_id: str) -> None:
@@ -105,10 +104,10 @@ def set_aside(deps: Deps, session: Session, payout_id: str) -> None:
     session.rollback()
     payout = get_payout(session, payout_id)
     rail = deps.rail(payout.rail)
-    advance_batches(deps, session, rail)
+    run_open(deps, session, rail)
     with write_transaction(session):
         payout = get_payout(session, payout_id)
-        batch = _lock_batch(session, payout.batch_id) if payout.batch_id else None
+        batch = lock_batch(session, payout.batch_id) if payout.batch_id else None
         if batch is None or batch.state not in UNSEEN_BATCH_STATES:
             stands = payout.state if batch is None else f"{payout.state}, its transaction is out"
             raise PayoutNotWaiting(f"The payout is {stands}; nothing is in the way of others.")
@@ -116,7 +115,7 @@ def set_aside(deps: Deps, session: Session, payout_id: str) -> None:
         session.flush()
 
 
-def _of_its_own(session: Session, rail: str, batch: _Open, found: PayoutLookup) -> PayoutLookup:
+def _of_its_own(session: Session, rail: str, batch: OpenBatch, found: PayoutLookup) -> PayoutLookup:
     """Return the answer; a transaction that pays for another batch cannot pay for this one.
 
     That happens when a wallet lost track of its coins and spent one twice, to the same
@@ -124,18 +123,13 @@ def _of_its_own(session: Session, rail: str, batch: _Open, found: PayoutLookup) 
     """
     living = PayoutBatch.state != BatchState.FAILED
     reference = found.carrier.reference
-    if _batch_with(session, rail, reference, living, PayoutBatch.id != batch.id) is None:
+    if batch_with(session, rail, reference, living, PayoutBatch.id != batch.id) is None:
         return found
     detail = f"Its coins went to transaction {reference}, which pays others."
     return PayoutLookup(Outcome.FAILED, batch.prepared, found.confirmations, detail)
 
 
-def _open(row: PayoutBatch) -> _Open:
-    prepared = PreparedPayout(row.reference, row.raw, row.amount_msat, row.fee_msat)
-    return _Open(row.id, row.state, row.detail, prepared)
-
-
-def _is_news(batch: _Open, found: PayoutLookup, step: BatchStep) -> bool:
+def _is_news(batch: OpenBatch, found: PayoutLookup, step: BatchStep) -> bool:
     """Return whether an answer changes anything that is stored."""
     known = (batch.state, batch.prepared, batch.detail)
     carrier = batch.prepared if found.outcome is Outcome.FAILED else found.carrier
@@ -143,58 +137,26 @@ def _is_news(batch: _Open, found: PayoutLookup, step: BatchStep) -> bool:
     return step is not BatchStep.WAIT or known != heard
 
 
-def _note(deps: Deps, session: Session, asked: _Open, found: PayoutLookup, step: BatchStep) -> None:
-    batch = _lock_batch(session, asked.id)
-    if batch.state not in OPEN_BATCH_STATES or batch.reference != asked.prepared.reference:
-        return  # Another process noted more than this answer knows.
+def _note(
+    deps: Deps, session: Session, rail: Rail, asked: OpenBatch, found: PayoutLookup, step: BatchStep
+) -> None:
+    batch = lock_asked(session, asked)
+    if batch is None:
+        return
     batch.detail = found.detail[:MAX_TEXT_CHARS]
     if found.outcome is not Outcome.FAILED:
         batch.reference, batch.raw = found.carrier.reference, found.carrier.raw
         batch.fee_msat = found.carrier.fee_msat
-        _mark_sent(batch, deps.clock())
+        mark_sent(batch, deps.clock())
     if step is BatchStep.SETTLE:
-        _settle(deps, session, batch)
+        settle(deps, session, rail, batch)
     elif step is BatchStep.FAIL:
-        _fail(deps, session, batch)
+        # A transaction that can never be mined: its payouts wait for another one.
+        for payout in end_failed(deps, session, batch):
+            payout.reason = f"The transaction {batch.reference} failed; another one will be made."
 
 
-def _lock_batch(session: Session, batch_id: str) -> PayoutBatch:
-    query = select(PayoutBatch).where(PayoutBatch.id == batch_id).with_for_update()
-    return session.scalars(query.execution_options(populate_existing=True)).one()
-
-
-def _mark_sent(batch: PayoutBatch, now: int) -> None:
-    batch.state = BatchState.SENT.value
-    batch.sent_at = batch.sent_at or now
-
-
-def _settle(deps: Deps, session: Session, batch: PayoutBatch) -> None:
-    now = deps.clock()
-    payouts = _payouts_in(session, batch)
-    reserves = [reserve_of(payout) for payout in payouts]
-    settle_batch(session, batch.id, batch.rail, reserves, batch.fee_msat, now)
-    for payout in payouts:
-        payout.state, payout.settled_at, payout.reason = PayoutState.SETTLED.value, now, ""
-    batch.state, batch.settled_at = BatchState.SETTLED.value, now
-    session.flush()
-
-
-def _fail(deps: Deps, session: Session, batch: PayoutBatch) -> None:
-    """Let the payouts of a transaction that can never be mined wait for another one."""
-    for payout in _payouts_in(session, batch):
-        payout.state, payout.batch_id = PayoutState.WAITING.value, None
-        payout.reason = f"The transaction {batch.reference} failed; another one will be made."
-    batch.state, batch.settled_at = BatchState.FAILED.value, deps.clock()
-    session.flush()
-    log.warning("rail=%s payout transaction %s failed", batch.rail, batch.reference)
-
-
-def _payouts_in(session: Session, batch: PayoutBatch) -> Sequence[Payout]:
-    query = select(Payout).where(Payout.batch_id == batch.id).order_by(Payout.id)
-    return session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
-
-
-def _send(deps: Deps, session: Session, rail: Rail, asked: _Open, detail: str) -> None:
+def _send(deps: Deps, session: Session, rail: Rail, asked: OpenBatch, detail: str) -> None:
     """Send a stored transaction. If nobody can say whether it went out, the next run asks.
 
     ``detail`` says why it is not out yet; operators see it.
@@ -204,11 +166,11 @@ def _send(deps: Deps, session: Session, rail: Rail, asked: _Open, detail: str) -
     if not out and known == asked.detail:
         return
     with write_transaction(session):
-        batch = _lock_batch(session, asked.id)
-        if batch.state not in OPEN_BATCH_STATES or batch.reference != asked.prepared.reference:
+        batch = lock_asked(session, asked)
+        if batch is None:
             return
         if out:
-            _mark_sent(batch, deps.clock())
+            mark_sent(batch, deps.clock())
         else:
             batch.detail = known
 
@@ -219,7 +181,7 @@ def make_batch(deps: Deps, session: Session, rail: Rail, *, at_once: bool = Fals
     While another one is unsent none is made: both would spend the same coins.
     """
     made_before, unsent = _made(session, rail.name)
-    waiting = waiting_payouts(session, rail.name, deps.settings.payout_batch_size)
+    waiting = waiting_payouts(session, rail.name, deps.settings.payout_batch_size, deps.clock())
     session.rollback()
     created_ats = [one.created_at for one in waiting]
     limits = (deps.settings.payout_every_s, deps.settings.payout_batch_size)
@@ -228,33 +190,19 @@ def make_batch(deps: Deps, session: Session, rail: Rail, *, at_once: bool = Fals
     prepared, paid = sign_payable(deps, session, rail, waiting)
     if prepared is None:
         return 0
-    if _batch_with(session, rail.name, prepared.reference) is not None:
+    if batch_with(session, rail.name, prepared.reference) is not None:
         explain(session, paid, f"The wallet made {prepared.reference} again, which pays others.")
         return 0
-    batch_id = new_id("pb")
     try:
         with write_transaction(session):
-            _store(deps, session, rail.name, batch_id, prepared, paid)
+            signed = open_batch(store_batch(deps, session, rail.name, prepared, paid))
             if _made(session, rail.name)[0] != made_before + 1:
-                raise _Overtaken
-    except (_Overtaken, IntegrityError):
+                raise Overtaken
+    except (Overtaken, IntegrityError):
         log.info("rail=%s another process was faster; nothing was sent", rail.name)
         return 0
-    signed = _Open(batch_id, BatchState.SIGNED, "", prepared)
     _send(deps, session, rail, signed, "")
     return len(paid)
-
-
-def _batch_with(
-    session: Session, rail: str, reference: str, *others: ColumnElement[bool]
-) -> str | None:
-    """Return the batch whose transaction this is, if there is one."""
-    query = select(PayoutBatch.id).where(
-        PayoutBatch.rail == rail, PayoutBatch.reference == reference, *others
-    )
-    found = session.scalar(query.limit(1))
-    session.rollback()
-    return found
 
 
 def _made(session: Session, rail: str) -> tuple[int, int]:
@@ -262,35 +210,3 @@ def _made(session: Session, rail: str) -> tuple[int, int]:
     unsent = func.count().filter(PayoutBatch.state == BatchState.SIGNED)
     row = session.execute(select(func.count(), unsent).where(PayoutBatch.rail == rail)).one()
     return row[0], row[1]
-
-
-def _store(
-    deps: Deps,
-    session: Session,
-    rail: str,
-    batch_id: str,
-    prepared: PreparedPayout,
-    paid: Sequence[PayoutOrder],
-) -> None:
-    """Store what was signed; raise _Overtaken when a payout does not wait any more."""
-    ids = [order.payout_id for order in paid]
-    query = select(Payout).where(Payout.id.in_(ids), Payout.state == PayoutState.WAITING)
-    query = query.order_by(Payout.id).with_for_update()
-    payouts = session.scalars(query.execution_options(populate_existing=True)).all()
-    if len(payouts) != len(paid):
-        raise _Overtaken
-    batch = PayoutBatch(
-        id=batch_id,
-        rail=rail,
-        reference=prepared.reference,
-        raw=prepared.raw,
-        amount_msat=prepared.amount_msat,
-        fee_msat=prepared.fee_msat,
-        state=BatchState.SIGNED.value,
-        created_at=deps.clock(),
-    )
-    session.add(batch)
-    for payout in payouts:
-        payout.state, payout.batch_id = PayoutState.SENDING.value, batch_id
-        payout.reason = ""
-    session.flush()

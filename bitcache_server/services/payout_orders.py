@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
@@ -18,7 +18,7 @@ from bitcache_server.domain.errors import (
     PayoutsUnavailable,
     RailError,
 )
-from bitcache_server.domain.payout_state import PayoutState
+from bitcache_server.domain.payout_state import RETRY_AFTER_S, PayoutState
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.payable import proven_msat
 from bitcache_server.models.payouts import Payout
@@ -42,17 +42,22 @@ class WaitingPayout:
     created_at: int
 
 
-def waiting_payouts(session: Session, rail: str, limit: int) -> list[WaitingPayout]:
-    """Return the oldest that wait; those that were left out before come last."""
+def waiting_payouts(session: Session, rail: str, limit: int, now: int) -> list[WaitingPayout]:
+    """Return the oldest that wait; those that were left out before come last.
+
+    One that failed and is to be tried later is left out, unless its time lies so far away
+    that the clock must have been put back.
+    """
+    due = or_(Payout.next_try_at <= now, Payout.next_try_at > now + max(RETRY_AFTER_S))
     query = (
         select(Payout)
-        .where(Payout.rail == rail, Payout.state == PayoutState.WAITING)
+        .where(Payout.rail == rail, Payout.state == PayoutState.WAITING, due)
         .order_by(Payout.reason != "", Payout.created_at, Payout.id)
         .limit(limit)
     )
     return [
         WaitingPayout(
-            PayoutOrder(row.id, row.destination, row.amount_msat),
+            PayoutOrder(row.id, row.destination, row.amount_msat, row.fee_msat),
             row.owner_account,
             row.created_at,
         )
@@ -67,7 +72,7 @@ def sign_payable(
 
     Opens its own transactions, none while the rail is asked. Raises RailError.
     """
-    orders = _payable(session, rail, _covered(deps, session, waiting))
+    orders = _payable(session, rail, covered_orders(deps, session, waiting))
     try:
         return _sign(session, rail, orders)
     except RailError as error:
@@ -87,7 +92,7 @@ def explain(session: Session, orders: Sequence[PayoutOrder], words: str) -> None
         )
 
 
-def _covered(
+def covered_orders(
     deps: Deps, session: Session, waiting: Sequence[WaitingPayout]
 ) -> Sequence[PayoutOrder]:
     """Return the orders but those of merchants whose balance went below zero meanwhile."""

@@ -8,11 +8,14 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.payout_state import OPEN_STATES, PayoutState
 from bitcache_server.models.catalog import Site
 from bitcache_server.models.payouts import Payout, PayoutBatch
+from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.payout_approvals import approvals_of
 
 #: Whose reason is meant for who would have been paid.
-_EXPLAINED = (PayoutState.CANCELLED, PayoutState.REJECTED)
+_EXPLAINED = (PayoutState.CANCELLED, PayoutState.REJECTED, PayoutState.FAILED)
+#: Shown of a long destination: an invoice has hundreds of characters.
+_HEAD_CHARS, _TAIL_CHARS = 16, 8
 
 
 class PayoutView(BaseModel):
@@ -22,14 +25,17 @@ class PayoutView(BaseModel):
     state: str
     rail: str
     address: str
+    """An address, an invoice, or a Lightning address; empty while a link waits for a claim."""
     amount_msat: int
     """What arrives."""
     fee_msat: int
-    """What the owner pays for the network on top."""
+    """What the owner pays for the network on top; for Lightning at most."""
+    fee_returned_msat: int
+    """What was not used of the fee and went back to the owner."""
     transaction: str | None
-    """For on-chain the transaction id; null before it is signed."""
+    """The transaction id, or the payment hash; null before it is signed."""
     note: str
-    """Why it was cancelled or rejected."""
+    """Why it was cancelled or rejected, or failed."""
     created_at: int
     settled_at: int | None
 
@@ -38,11 +44,18 @@ class OperatorPayoutView(PayoutView):
     """A payout as operators see it."""
 
     owner: str
-    """``wallet:<id>`` or ``merchant:<id>``."""
+    """``wallet:<id>``, ``merchant:<id>``, or ``promotion`` for a gift of the operator."""
     reason: str
     """Why it waits, was cancelled or rejected, or what the rail says of its transaction."""
     approvals: list[str]
     """Who said yes."""
+
+
+def short_destination(text: str) -> str:
+    """Return where money goes as people compare it: both ends of what is long."""
+    if looks_like_invoice(text):
+        return f"{text[:_HEAD_CHARS]}…{text[-_TAIL_CHARS:]}"
+    return text
 
 
 def payout_view(session: Session, payout: Payout) -> PayoutView:
@@ -75,6 +88,7 @@ def _common(payout: Payout, batch: PayoutBatch | None) -> dict[str, object]:
         "address": payout.destination,
         "amount_msat": payout.amount_msat,
         "fee_msat": payout.fee_msat,
+        "fee_returned_msat": payout.fee_returned_msat,
         "transaction": batch.reference if batch else None,
         "note": payout.reason if payout.state in _EXPLAINED else "",
         "created_at": payout.created_at,

@@ -26,10 +26,12 @@ from bitcache_server.ledger.payout_recipes import Reserve, reserve
 from bitcache_server.models.operations import JobLease
 from bitcache_server.models.payouts import Payout, PayoutApproval
 from bitcache_server.models.upsert import insert_missing
+from bitcache_server.rails.lightning.decoding import decode, looks_like_invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.tokens.secrets import new_id
 
-MAX_DESTINATION_CHARS = 200
+#: An invoice with many hints for its route is long; an address is not.
+MAX_DESTINATION_CHARS = 2_000
 #: A row that all new payouts lock, so that together they keep the limit of all.
 _LIMIT_LOCK = "payout-limits"
 
@@ -41,6 +43,9 @@ class Destination:
     rail: str
     address: str
     fee_msat: int
+    """What is put aside for the network; see ``Rail.payout_fee_msat``."""
+    amount_msat: int | None = None
+    """What an invoice asks for, which nothing else can be paid to; None for any amount."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +69,75 @@ def find_rail(deps: Deps, address: str) -> tuple[str, str]:
     Asks the rails, so call it outside a transaction. Raises AddressInvalid in words a
     reader understands, PayoutsUnavailable.
     """
-    refusal: AddressInvalid | None = None
+    refusals: list[AddressInvalid] = []
     if len(address) > MAX_DESTINATION_CHARS:
         raise AddressInvalid("That is too long to be an address.")
     for name, rail in deps.rails.items():
         try:
             return name, rail.check_destination(address)
         except AddressInvalid as error:
-            refusal = refusal or error
+            refusals.append(error)
         except RailError as error:
             raise PayoutsUnavailable("The payment network does not answer; try later.") from error
-    raise refusal or PayoutsUnavailable()
+    ranks = {True: 0, None: 1, False: 2}
+    raise min(refusals, key=lambda error: ranks[error.is_meant], default=PayoutsUnavailable())
 
 
-def find_destination(deps: Deps, address: str) -> Destination:
-    """Return how an address is paid and what that costs now. See ``find_rail``."""
-    rail, normal = find_rail(deps, address)
+def find_destination(deps: Deps, text: str, amount_msat: int | None) -> Destination:
+    """Return how a text is paid, and what an amount to there costs now; see ``find_rail``.
+
+    An invoice that asks for an amount fixes it. Without any amount the fee is the least one.
+    """
+    name, normal = find_rail(deps, text)
+    asked_msat = asked_amount_msat(deps, normal)
+    amount_msat = asked_msat or amount_msat or 0
+    return Destination(name, normal, cost_msat(deps, name, normal, amount_msat), asked_msat)
+
+
+def cost_msat(deps: Deps, rail: str, address: str, amount_msat: int) -> int:
+    """Return what a payout costs now; raise PayoutsUnavailable where the rail cannot tell."""
     try:
-        return Destination(rail, normal, deps.rail(rail).payout_fee_msat(normal))
+        return deps.rail(rail).payout_fee_msat(address, amount_msat)
     except RailError as error:
         raise PayoutsUnavailable("The payment network does not answer; try later.") from error
+
+
+def asked_amount_msat(deps: Deps, address: str) -> int | None:
+    """Return the amount that an invoice asks for; None for every other destination."""
+    if not looks_like_invoice(address):
+        return None
+    return decode(address, deps.settings.network).amount_msat
+
+
+def all_of_it(deps: Deps, destination: Destination, held_msat: int) -> tuple[int, int]:
+    """Return the largest amount in whole sats that ``held_msat`` suffices for, and its fee.
+
+    The fee never shrinks as the amount grows. So an odd number of rounds from above ends
+    below the limit, and three come as close as a sat; a fixed fee needs but one. 0 or less
+    is left of too little.
+    """
+    rail, address = destination.rail, destination.address
+    amount_msat, fee_msat = held_msat, cost_msat(deps, rail, address, max(0, held_msat))
+    for _ in range(3):
+        amount_msat = whole_sats(held_msat - fee_msat)
+        before_msat, fee_msat = fee_msat, cost_msat(deps, rail, address, amount_msat)
+        if fee_msat == before_msat:
+            break
+    return amount_msat, fee_msat
+
+
+def least_msat(deps: Deps, rail: str) -> int:
+    """Return the smallest payout over a rail: a sat where each is a payment of its own."""
+    if deps.rail(rail).payouts_together == 1:
+        return MSAT_PER_SAT
+    return deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+
+
+def least_of_all_msat(deps: Deps) -> int:
+    """Return the smallest payout over any rail that pays."""
+    paying = [name for name, rail in deps.rails.items() if rail.payouts_together != 0]
+    floor_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+    return min((least_msat(deps, name) for name in paying), default=floor_msat)
 
 
 def whole_sats(amount_msat: int) -> int:
@@ -106,9 +160,11 @@ def same_payout(earlier: Payout, address: str, amount_msat: int) -> Payout:
     return earlier
 
 
-def check_limits(deps: Deps, session: Session, owner_account: str, amount_msat: int) -> None:
+def check_limits(
+    deps: Deps, session: Session, owner_account: str, rail: str, amount_msat: int
+) -> None:
     """Raise PayoutLimit when the amount is too small or the day's limits do not hold it."""
-    floor_msat = deps.settings.withdrawal_min_sat * MSAT_PER_SAT
+    floor_msat = least_msat(deps, rail)
     left_msat = left_today_msat(deps, session, owner_account)
     if max(amount_msat, floor_msat) > left_msat:
         raise PayoutLimit(f"Within 24 hours {format_sat(left_msat)} more can be paid out.")
@@ -140,19 +196,24 @@ def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
     """Reserve the money and store the payout, inside the caller's write transaction.
 
     The caller holds the owner's row lock and has looked for an earlier payout of the
-    same key. Raises PayoutLimit, and InsufficientBalance for a wallet.
+    same key. Without an address it waits behind a link. Raises PayoutLimit, and
+    InsufficientBalance for a wallet.
     """
     _lock_limits(session)
-    check_limits(deps, session, wanted.owner_account, wanted.amount_msat)
+    rail = wanted.destination.rail
+    check_limits(deps, session, wanted.owner_account, rail, wanted.amount_msat)
     payout = Payout(
         id=new_id("po"),
         owner_account=wanted.owner_account,
-        rail=wanted.destination.rail,
+        rail=rail,
         destination=wanted.destination.address,
         amount_msat=wanted.amount_msat,
         fee_msat=wanted.destination.fee_msat,
         state=_first_state(deps, session, wanted).value,
         reason="",
+        attempts=0,
+        next_try_at=0,
+        fee_returned_msat=0,
         idempotency_key=wanted.idempotency_key,
         created_at=deps.clock(),
     )
@@ -178,7 +239,12 @@ def _first_state(deps: Deps, session: Session, wanted: PayoutRequest) -> PayoutS
     above_msat = deps.settings.payout_approval_above_sat * MSAT_PER_SAT
     if needs_approval(wanted.amount_msat, unapproved_msat, above_msat):
         return PayoutState.APPROVAL
-    return PayoutState.WAITING
+    return ready_state(wanted.destination.address)
+
+
+def ready_state(address: str) -> PayoutState:
+    """Return the state of a payout that may go: it waits for a payment, or to be claimed."""
+    return PayoutState.WAITING if address else PayoutState.OFFERED
 
 
 def reserve_of(payout: Payout) -> Reserve:

@@ -35,8 +35,10 @@ _WORDS = {
     "own_wallet_reversed": "A payment into your own wallet vanished",
     "payout": "Payout, with its network fee",
     "payout_returned": "A payout did not happen and came back",
+    "fee_returned": "Unused network fee of a payout",
     "other": "Correction by the operator",
 }
+_SENT = "Sent to your Lightning address"
 _REFUND_WORDS = {
     "merchant": "You gave the price back",
     "reader": "The reader returned it",
@@ -47,6 +49,7 @@ _KINDS = {
     Kind.RECEIPT: "own_wallet",
     Kind.RESERVE: "payout",
     Kind.RELEASE: "payout_returned",
+    Kind.FEE_RETURN: "fee_returned",
 }
 
 
@@ -58,11 +61,12 @@ class StatementLine:
     created_at: int
     kind: str
     """``sale``, ``share``, ``refund``, ``taken_back``, ``own_wallet``,
-    ``own_wallet_reversed``, ``payout``, ``payout_returned`` or ``other``."""
+    ``own_wallet_reversed``, ``payout``, ``payout_returned``, ``fee_returned`` or ``other``."""
     words: str
     amount_msat: int
     item_id: str | None
     title: str | None
+    """Of the item; what the payer wrote, where money was sent to a Lightning address."""
     holder: str | None
     """The reader's name for this merchant, or the invoice; None for a payout."""
     payout_id: str | None
@@ -98,6 +102,8 @@ class _Facts:
     refunds: dict[tuple[str, str], Refund]
     titles: dict[str, tuple[str, str]]
     """Item to its title and merchant."""
+    comments: dict[str, str | None]
+    """Owner to what the payer wrote, where money came without a sale."""
 
 
 def statement(
@@ -235,9 +241,11 @@ def _facts(session: Session, events: Sequence[_Event]) -> _Facts:
         Grant.owner_id.in_(owners), tuple_(Grant.owner_id, Grant.group_id).in_(groups)
     )
     items = {(owner, str(group)): item for owner, group, item in session.execute(bought)}
-    ordered = select(Invoice.id, Invoice.item_id).where(Invoice.id.in_(owners))
-    invoices = {row.id: row.item_id for row in session.execute(ordered)}
-    items |= {(o, g): invoices[o] for o, g in groups if o in invoices}
+    ordered = select(Invoice.id, Invoice.item_id, Invoice.comment).where(Invoice.id.in_(owners))
+    invoices = session.execute(ordered).all()
+    sold = {row.id: row.item_id for row in invoices if row.item_id}
+    items |= {(o, g): sold[o] for o, g in groups if o in sold}
+    comments = {row.id: row.comment for row in invoices if not row.item_id}
     given = select(Refund).where(tuple_(Refund.owner_id, Refund.refund_group).in_(groups))
     refunds = {(row.owner_id, row.refund_group): row for row in session.scalars(given)}
     items |= {key: row.item_id for key, row in refunds.items()}
@@ -247,7 +255,7 @@ def _facts(session: Session, events: Sequence[_Event]) -> _Facts:
         .where(Item.id.in_(set(items.values())))
     )
     titles = {item: (title, owner) for item, title, owner in session.execute(named)}
-    return _Facts(items, refunds, titles)
+    return _Facts(items, refunds, titles, comments)
 
 
 def _line(deps: Deps, merchant_id: str, facts: _Facts, event: _Event) -> StatementLine:
@@ -257,6 +265,8 @@ def _line(deps: Deps, merchant_id: str, facts: _Facts, event: _Event) -> Stateme
     refund = facts.refunds.get(key)
     kind = _kind(event, refund, merchant_id, seller_id)
     words = _REFUND_WORDS[refund.by] if refund and seller_id == merchant_id else _WORDS[kind]
+    if event.owner_id in facts.comments and kind == "sale":
+        words, title = _SENT, facts.comments[event.owner_id]
     return StatementLine(
         id=event.newest_id,
         created_at=event.created_at,

@@ -4,22 +4,31 @@ Both functions ask the rail, which may ask a node, so they run outside a transac
 ``request_withdrawal`` opens its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InsufficientBalance, PayoutFeeChanged, UnknownWallet
+from bitcache_server.domain.errors import (
+    InsufficientBalance,
+    InvalidRequest,
+    PayoutFeeChanged,
+    UnknownWallet,
+)
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.ledger import chart
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
+from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payouts import (
     Destination,
     PayoutRequest,
+    all_of_it,
+    asked_amount_msat,
     check_limits,
+    cost_msat,
     earlier_payout,
     find_destination,
     find_rail,
@@ -41,13 +50,17 @@ class WithdrawalQuote:
     address: str
     """In its normal form."""
     amount_msat: int
-    """What arrives, in whole sats."""
+    """What arrives; in whole sats, unless an invoice asks for another amount."""
     fee_msat: int
-    """What the network costs, paid on top."""
+    """What is put aside for the network, on top."""
+    fee_may_return: bool
+    """What is not used of the fee comes back."""
+    is_fixed: bool
+    """The invoice asks for this amount and no other."""
 
     @property
     def amount_sat(self) -> int:
-        """Return what arrives in sats."""
+        """Return what arrives in sats, rounded down."""
         return self.amount_msat // MSAT_PER_SAT
 
     @property
@@ -65,19 +78,50 @@ def quote_withdrawal(
     PayoutsUnavailable, UnknownWallet.
     """
     session.rollback()
-    destination = find_destination(deps, address)
-    balance_msat = _open_wallet(session, wallet_id).balance_msat
-    if amount_sat is None:
+    wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
+    destination = find_destination(deps, address, wished_msat)
+    balance_msat = open_wallet_row(session, wallet_id).balance_msat
+    amount_msat = _fixed_or_wished_msat(destination, wished_msat)
+    if amount_msat is None:
         left_msat = left_today_msat(deps, session, chart.wallet(wallet_id))
-        amount_msat = whole_sats(min(balance_msat - destination.fee_msat, left_msat))
-    else:
-        amount_msat = amount_sat * MSAT_PER_SAT
-    check_limits(deps, session, chart.wallet(wallet_id), amount_msat)
+        session.rollback()
+        destination, amount_msat = _all(deps, destination, balance_msat, left_msat)
+    check_limits(deps, session, chart.wallet(wallet_id), destination.rail, amount_msat)
     found = WithdrawalQuote(
-        destination.rail, destination.address, amount_msat, destination.fee_msat
+        destination.rail,
+        destination.address,
+        amount_msat,
+        destination.fee_msat,
+        fee_may_return=deps.rail(destination.rail).payouts_together == 1,
+        is_fixed=destination.amount_msat is not None,
     )
-    _require_balance(balance_msat, found.total_msat)
+    require_balance(balance_msat, found.total_msat)
     return found
+
+
+def _fixed_or_wished_msat(destination: Destination, wished_msat: int | None) -> int | None:
+    """Return what is to arrive; None for all that can go. Raises InvalidRequest."""
+    fixed_msat = destination.amount_msat
+    if fixed_msat is None:
+        if wished_msat is None and looks_like_invoice(destination.address):
+            raise InvalidRequest("This invoice leaves the amount to you. Enter one.")
+        return wished_msat
+    if wished_msat not in (None, whole_sats(fixed_msat)):
+        raise InvalidRequest(
+            f"The invoice asks for {format_sat(fixed_msat)}. Leave the amount empty."
+        )
+    return fixed_msat
+
+
+def _all(
+    deps: Deps, destination: Destination, balance_msat: int, left_msat: int
+) -> tuple[Destination, int]:
+    """Return what can go now, and the fee for that."""
+    amount_msat, fee_msat = all_of_it(deps, destination, balance_msat)
+    if amount_msat > left_msat:
+        amount_msat = whole_sats(left_msat)
+        fee_msat = cost_msat(deps, destination.rail, destination.address, amount_msat)
+    return replace(destination, fee_msat=fee_msat), amount_msat
 
 
 def request_withdrawal(
@@ -86,38 +130,46 @@ def request_withdrawal(
     wallet_id: str,
     *,
     address: str,
-    amount_sat: int,
+    amount_sat: int | None,
     fee_msat: int,
     idempotency_key: str,
 ) -> Payout:
     """Reserve a withdrawal; the jobs send it. ``fee_msat`` is the fee that was shown.
+
+    The amount may only be left out for an invoice that asks for one.
 
     The same key returns the same payout. Opens its own transaction. Raises
     PayoutFeeChanged with the new fee when it has risen, IdempotencyConflict, and what
     ``quote_withdrawal`` raises; then nothing was booked.
     """
     session.rollback()
-    owner, amount_msat = chart.wallet(wallet_id), amount_sat * MSAT_PER_SAT
+    owner = chart.wallet(wallet_id)
+    wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
     rail, normal = find_rail(deps, address)
+    fixed = Destination(rail, normal, fee_msat, asked_amount_msat(deps, normal))
+    amount_msat = _fixed_or_wished_msat(fixed, wished_msat)
+    if amount_msat is None:
+        raise InvalidRequest("Enter the amount.")
     earlier = earlier_payout(session, owner, idempotency_key)
     if earlier is not None:
         return same_payout(earlier, normal, amount_msat)
     session.rollback()
-    now_msat = find_destination(deps, normal).fee_msat
+    now_msat = cost_msat(deps, rail, normal, amount_msat)
     if now_msat > fee_msat:
         raise PayoutFeeChanged(f"The network now costs {format_sat(now_msat)}.")
     # What was shown is what is paid, also when the network became cheaper meanwhile.
-    wanted = PayoutRequest(owner, Destination(rail, normal, fee_msat), amount_msat, idempotency_key)
+    wanted = PayoutRequest(owner, fixed, amount_msat, idempotency_key)
     with write_transaction(session):
-        wallet = _open_wallet(session, wallet_id, lock=True)
+        wallet = open_wallet_row(session, wallet_id, lock=True)
         earlier = earlier_payout(session, owner, idempotency_key)
         if earlier is not None:
             return same_payout(earlier, normal, amount_msat)
-        _require_balance(wallet.balance_msat, wanted.total_msat)
+        require_balance(wallet.balance_msat, wanted.total_msat)
         return open_payout(deps, session, wanted)
 
 
-def _open_wallet(session: Session, wallet_id: str, lock: bool = False) -> Wallet:
+def open_wallet_row(session: Session, wallet_id: str, lock: bool = False) -> Wallet:
+    """Return a wallet that was not deleted, locked on request; raise UnknownWallet."""
     query = select(Wallet).where(Wallet.id == wallet_id, Wallet.closed_at.is_(None))
     if lock:
         query = query.with_for_update()
@@ -127,7 +179,8 @@ def _open_wallet(session: Session, wallet_id: str, lock: bool = False) -> Wallet
     return found
 
 
-def _require_balance(balance_msat: int, total_msat: int) -> None:
+def require_balance(balance_msat: int, total_msat: int) -> None:
+    """Raise InsufficientBalance, in a reader's words, when own money does not suffice."""
     if balance_msat < total_msat:
         raise InsufficientBalance(
             f"Of your own money {format_sat(balance_msat)} are there; with the network's fee "

@@ -225,7 +225,7 @@ def test_a_node_that_is_away_is_no_failure(till: Till) -> None:
     assert found.detail
     for question in (
         lambda: rail.prepare_payout(till.orders),
-        lambda: rail.payout_fee_msat(till.payees[0]),
+        lambda: rail.payout_fee_msat(till.payees[0], 1_000_000),
         lambda: rail.held_msat([]),
     ):
         with pytest.raises(RailError):
@@ -284,7 +284,7 @@ def test_one_payee_who_is_owed_twice_gets_both(till: Till) -> None:
 
 def test_the_fee_covers_a_payout_of_its_own(till: Till) -> None:
     rail = till.world.rail
-    fee_msat = rail.payout_fee_msat(till.payees[0])
+    fee_msat = rail.payout_fee_msat(till.payees[0], 1_000_000)
     assert fee_msat % 1000 == 0
     alone = rail.prepare_payout(till.orders[:1])
     assert alone.fee_msat <= fee_msat < 2 * alone.fee_msat

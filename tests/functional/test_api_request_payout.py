@@ -25,7 +25,8 @@ def test_the_balance_goes_to_the_stored_address(world: World) -> None:
     payout = answer.get_json()
     expected = {
         "state": "waiting", "rail": "fake", "address": "fake:shop", "amount_msat": 29_859_000,
-        "fee_msat": 141_000, "transaction": None, "note": "", "created_at": world.clock.now,
+        "fee_msat": 141_000, "fee_returned_msat": 0, "transaction": None, "note": "",
+        "created_at": world.clock.now,
         "settled_at": None,
     }  # fmt: skip
     assert payout == {"id": payout["id"], **expected}

@@ -21,7 +21,7 @@ def rail(monkeypatch: pytest.MonkeyPatch) -> FakeRail:
     """Return the rail that every command of the test meets, as if it were one network."""
     made = FakeRail(allow=True)
     made.fund(1_000_000_000)
-    monkeypatch.setattr(wiring, "_rails", lambda _settings: {"fake": made})
+    monkeypatch.setattr(wiring, "_rails", lambda *_: {"fake": made})
     return made
 
 

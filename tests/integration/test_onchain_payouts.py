@@ -119,7 +119,9 @@ def test_the_fee_is_that_of_a_small_transaction(
 ) -> None:
     rail = OnchainRail(regtest_node.rpc_url, "regtest", fallback_fee_sat_per_vb=rate)
     segwit, taproot = (str(SCRIPTS[kind].address(REGTEST)) for kind in (2, 4))
-    assert [rail.payout_fee_msat(to) for to in (segwit, taproot)] == [sat * 1000 for sat in fee_sat]
+    assert [rail.payout_fee_msat(to, 1_000_000) for to in (segwit, taproot)] == [
+        sat * 1000 for sat in fee_sat
+    ]
 
 
 def test_the_node_accepts_it_at_the_rate_that_was_asked_for(desk: Desk) -> None:
@@ -137,7 +139,7 @@ def test_a_hundred_payees_share_one_transaction(desk: Desk) -> None:
     desk.wallet.fund(500_000)
     prepared = desk.sent(*range(1_000, 1_100))
     assert [sat for _, sat in read_raw(prepared.raw).outputs[:100]] == list(range(1_000, 1_100))
-    assert prepared.fee_msat < 100 * desk.rail.payout_fee_msat(desk.order().destination)
+    assert prepared.fee_msat < 100 * desk.rail.payout_fee_msat(desk.order().destination, 1_000_000)
 
 
 def test_change_that_is_not_confirmed_pays_the_next(desk: Desk) -> None:

@@ -152,7 +152,7 @@ def test_a_refund_and_a_payout_never_spend_the_same_money(shop: World) -> None:
 
 def test_a_refund_waits_for_a_payout_that_is_being_reserved(shop: World) -> None:
     """Without the merchant's lock it would see the money as long as nothing is committed."""
-    destination = find_destination(shop.deps, "fake:ada")
+    destination = find_destination(shop.deps, "fake:ada", None)
     amount_msat = whole_sats(FILE_MSAT - FILE_COMMISSION_MSAT - destination.fee_msat)
     wanted = PayoutRequest(chart.merchant(shop.merchant_id), destination, amount_msat, "key-1")
     barrier = CONTEXT.Barrier(2)

@@ -21,7 +21,7 @@ class StatementLineView(BaseModel):
     created_at: int
     kind: str = Field(
         pattern="^(sale|share|refund|taken_back|own_wallet|own_wallet_reversed"
-        "|payout|payout_returned|other)$"
+        "|payout|payout_returned|fee_returned|other)$"
     )
     words: str
     amount_msat: int

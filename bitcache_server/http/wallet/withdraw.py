@@ -21,6 +21,7 @@ from bitcache_server.domain.errors import (
     PayoutLimit,
     PayoutsUnavailable,
 )
+from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
@@ -34,6 +35,9 @@ from bitcache_server.http.wallet.withdraw_order import (
     open_order,
     seal_order,
 )
+from bitcache_server.models.payouts import Payout
+from bitcache_server.services.payout_views import short_destination
+from bitcache_server.services.payouts import least_of_all_msat
 from bitcache_server.services.wallet_views import wallet_view, withdrawals
 from bitcache_server.services.wallets import is_confirmed, require_confirmation
 from bitcache_server.services.withdraw import (
@@ -41,10 +45,12 @@ from bitcache_server.services.withdraw import (
     quote_withdrawal,
     request_withdrawal,
 )
+from bitcache_server.services.withdraw_links import open_links
 
 PATH = "/wallet/withdraw"
 NOTICES = {
     "asked": "The withdrawal is on its way. Its amount and fee have left your balance.",
+    "taken_back": "The link opens nothing any more, and its money is back.",
     "over": "That page is over. Nothing has left your balance; enter the address again.",
 }
 #: What a reader can put right on the page where it happened.
@@ -57,12 +63,16 @@ REFUSALS = (
 )
 STATES = {
     "approval": "Being looked at by the operator",
+    "offered": "Waits behind a link until it is claimed",
     "waiting": "Waits for the next transaction",
     "sending": "Sent, waits for its confirmation",
     "settled": "Arrived",
     "cancelled": "Cancelled, the money is back",
     "rejected": "Rejected, the money is back",
+    "failed": "Failed, the money is back",
 }
+#: Where each is a payment of its own.
+SINGLE_STATES = {**STATES, "waiting": "Waits to be sent", "sending": "On its way"}
 
 
 def add_routes(pages: Blueprint) -> None:
@@ -78,22 +88,38 @@ def show() -> Response:
     return _form()
 
 
+def refused(error: BitcacheError) -> Response:
+    """Return the form with what could not be done."""
+    return _form(error)
+
+
 def _form(failed: BitcacheError | None = None) -> Response:
     known = require_holder()
     typed = _typed(known.wallet_id) or WithdrawOrder()
+    least_msat = least_of_all_msat(deps())
     return page(
         "wallet_withdraw.html",
         status=status_of(type(failed)) if failed else 200,
         here="withdraw",
         wallet=wallet_view(deps(), session(), known.wallet_id),
         withdrawals=withdrawals(session(), known.wallet_id),
-        states=STATES,
+        words=_state_words,
+        links=open_links(deps(), session(), known.wallet_id),
+        short=short_destination,
         address=typed.address,
         amount=typed.amount,
-        least_sat=deps().settings.withdrawal_min_sat,
+        least_sat=least_msat // MSAT_PER_SAT,
+        onchain_least_sat=deps().settings.withdrawal_min_sat,
+        over_lightning=least_msat == MSAT_PER_SAT,
         failed=failed.detail if failed else "",
         notice=NOTICES.get(request.args.get("done", "")),
     )
+
+
+def _state_words(payout: Payout) -> str:
+    rail = deps().rails.get(payout.rail)
+    known = SINGLE_STATES if rail and rail.payouts_together == 1 else STATES
+    return known.get(payout.state, payout.state)
 
 
 def check() -> AnyResponse:
@@ -139,7 +165,7 @@ def _with_order(path: str, wallet_id: str, order: WithdrawOrder) -> str:
 
 def _review(quote: WithdrawalQuote, failed: str = "", status: int = 200) -> Response:
     known = require_holder()
-    order = WithdrawOrder(quote.address, str(quote.amount_sat))
+    order = WithdrawOrder(quote.address, "" if quote.is_fixed else str(quote.amount_sat))
     here = _with_order(f"{PATH}/review", known.wallet_id, order)
     return page(
         "wallet_withdraw_review.html",
@@ -155,8 +181,12 @@ def _review(quote: WithdrawalQuote, failed: str = "", status: int = 200) -> Resp
 
 
 def _quote(wallet_id: str, order: WithdrawOrder) -> WithdrawalQuote:
-    amount_sat = whole_number(order.amount) if order.amount else None
+    amount_sat = _amount_sat(order.amount)
     return quote_withdrawal(deps(), session(), wallet_id, order.address, amount_sat)
+
+
+def _amount_sat(text: str) -> int | None:
+    return whole_number(text) if text else None
 
 
 def ask() -> AnyResponse:
@@ -171,7 +201,7 @@ def ask() -> AnyResponse:
             session(),
             known.wallet_id,
             address=request.form.get("address", ""),
-            amount_sat=whole_number(request.form.get("amount", "")),
+            amount_sat=_amount_sat(request.form.get("amount", "").strip()),
             fee_msat=whole_number(request.form.get("fee_msat", "")),
             idempotency_key=request.form.get("key", "")[:64],
         )

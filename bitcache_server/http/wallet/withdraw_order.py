@@ -10,14 +10,14 @@ from bitcache_server.services.deps import Deps
 from bitcache_server.tokens.codec import TokenUnreadable, codec_for, text_of
 
 LIFETIME_S = 1_800
-MAX_ADDRESS_CHARS = 200
+MAX_ADDRESS_CHARS = 2_000
 MAX_AMOUNT_CHARS = 20
 _PURPOSE = "bitcache.withdraw.v1"
 
 
 @dataclass(frozen=True)
 class WithdrawOrder:
-    """What was typed; an empty amount means all."""
+    """What was typed; an empty amount means all, or what an invoice asks for."""
 
     address: str = ""
     amount: str = ""

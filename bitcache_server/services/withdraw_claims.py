@@ -1,0 +1,122 @@
+"""Money behind a link is claimed: by a wallet that scanned it, once (LUD-03).
+
+What may be claimed is bound to an answer by ``k1``, so that an old answer takes nothing
+after a payment failed. https://github.com/lnurl/luds/blob/luds/03.md
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bitcache_server.domain.errors import (
+    AddressInvalid,
+    InvalidRequest,
+    LinkClaimed,
+    UnknownLink,
+)
+from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.payout_state import PayoutState
+from bitcache_server.models.payouts import Payout, WithdrawLink
+from bitcache_server.models.session import write_transaction
+from bitcache_server.rails.lightning.decoding import looks_like_invoice
+from bitcache_server.services.deps import Deps
+from bitcache_server.services.payouts import asked_amount_msat, find_rail, lock_payout
+from bitcache_server.services.withdraw_links import keyed_hash
+from bitcache_server.tokens.secrets import hash_secret
+
+_K1_SALT = b"bitcache.link.k1.v1|"
+
+
+@dataclass(frozen=True)
+class LinkView:
+    """What a link's page and a wallet are told."""
+
+    amount_msat: int
+    state: PayoutState
+    is_open: bool
+    """It can be claimed now."""
+    words: str
+    """Why the last claim came to nothing, or why it cannot be claimed; may be empty."""
+    k1: str
+    """What binds the next claim to this answer (LUD-03)."""
+    expires_at: int
+
+
+def look_at_link(deps: Deps, session: Session, secret: str) -> LinkView:
+    """Return what is behind a link. Only reads. Raises UnknownLink."""
+    link = _find(session, secret)
+    payout = session.get(Payout, link.payout_id, populate_existing=True)
+    if payout is None:
+        raise UnknownLink()
+    over = _is_over(deps, link)
+    state = PayoutState(payout.state)
+    words = payout.reason
+    if over and state in (PayoutState.OFFERED, PayoutState.APPROVAL):
+        words = "The link was not used in time."
+    is_open = state is PayoutState.OFFERED and not over
+    k1 = _k1(deps, link)
+    return LinkView(payout.amount_msat, state, is_open, words, k1, link.expires_at)
+
+
+def claim_terms(deps: Deps, session: Session, secret: str) -> LinkView:
+    """Return what a wallet may claim now. Raises UnknownLink, LinkClaimed."""
+    found = look_at_link(deps, session, secret)
+    if not found.is_open:
+        raise _closed(found.state, found.words)
+    return found
+
+
+def claim(deps: Deps, session: Session, secret: str, k1: str, invoice: str) -> None:
+    """Let the jobs pay the money behind a link to an invoice over exactly its amount.
+
+    Opens its own transaction. The same claim may come twice; another one is refused once
+    one was taken. Raises UnknownLink, LinkClaimed, AddressInvalid, InvalidRequest.
+    """
+    session.rollback()
+    rail, normal = find_rail(deps, invoice)
+    if not looks_like_invoice(normal):
+        raise AddressInvalid("Send a Lightning invoice.")
+    asked_msat = asked_amount_msat(deps, normal)
+    with write_transaction(session):
+        link = _find(session, secret)
+        payout = lock_payout(session, link.payout_id)
+        session.refresh(link)
+        if payout.destination == normal:
+            return
+        if payout.state != PayoutState.OFFERED or _is_over(deps, link):
+            raise _closed(PayoutState(payout.state), payout.reason)
+        if not hmac.compare_digest(k1.encode(), _k1(deps, link).encode()):
+            raise InvalidRequest("The k1 is not that of this link; scan it again.")
+        if (rail, asked_msat) != (payout.rail, payout.amount_msat):
+            raise AddressInvalid(f"The invoice must be over {format_sat(payout.amount_msat)}.")
+        payout.destination, payout.state = normal, PayoutState.WAITING.value
+        payout.reason, payout.next_try_at = "", 0
+        session.flush()
+
+
+def _find(session: Session, secret: str) -> WithdrawLink:
+    query = select(WithdrawLink).where(WithdrawLink.secret_hash == hash_secret(secret))
+    found = session.scalar(query)
+    if found is None:
+        raise UnknownLink()
+    return found
+
+
+def _closed(state: PayoutState, words: str) -> UnknownLink | LinkClaimed:
+    """Return why a link cannot be claimed; operators' words stay with them."""
+    if state in (PayoutState.WAITING, PayoutState.SENDING, PayoutState.SETTLED):
+        return LinkClaimed()
+    if state is PayoutState.APPROVAL:
+        return UnknownLink("The operator has not released the money yet. Try again later.")
+    return UnknownLink(words or "The link was not used in time.")
+
+
+def _is_over(deps: Deps, link: WithdrawLink) -> bool:
+    return deps.clock() >= link.expires_at
+
+
+def _k1(deps: Deps, link: WithdrawLink) -> str:
+    """Return the k1 of the next claim: another one after each that came to nothing."""
+    return keyed_hash(deps, _K1_SALT, f"{link.payout_id}|{link.claims}").hex()

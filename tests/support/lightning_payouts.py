@@ -1,0 +1,57 @@
+"""Readers who withdraw over Lightning, and a node of which a test knows what it was told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bitcache_server.rails.lightning.backend import PayOrder, Sent
+from bitcache_server.services.payout_batches import run_payouts
+from bitcache_server.services.withdraw import quote_withdrawal, request_withdrawal
+from tests.support.lightning_world import LightningWorld
+
+
+def withdraw_to(
+    world: LightningWorld,
+    destination: str,
+    amount_sat: int | None = None,
+    *,
+    wallet_id: str = "wa_1",
+    key: str = "key-1",
+) -> str:
+    """Ask for the reserve, agree to it, and return the id of the payout."""
+    quote = quote_withdrawal(world.deps, world.session, wallet_id, destination, amount_sat)
+    payout_id = request_withdrawal(
+        world.deps,
+        world.session,
+        wallet_id,
+        address=quote.address,
+        amount_sat=None if quote.is_fixed else quote.amount_sat,
+        fee_msat=quote.fee_msat,
+        idempotency_key=key,
+    ).id
+    world.session.rollback()
+    return payout_id
+
+
+def pay_out(world: LightningWorld) -> int:
+    """Run the job that pays out over Lightning; return how many were sent."""
+    world.session.rollback()
+    return run_payouts(world.deps, world.session, world.lightning_rail)
+
+
+@contextmanager
+def recorded_payments(
+    world: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[PayOrder]]:
+    """Give the list of what the node is told to pay, as it grows."""
+    orders: list[PayOrder] = []
+    pay = world.lightning.pay
+
+    def recorded(order: PayOrder) -> Sent:
+        orders.append(order)
+        return pay(order)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.lightning, "pay", recorded)
+        yield orders
