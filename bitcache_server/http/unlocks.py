@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from pydantic import ValidationError
 
-from bitcache_server.domain.errors import BitcacheError
+from bitcache_server.domain.errors import BitcacheError, InsufficientBalance
 from bitcache_server.extensions import db
 from bitcache_server.http.api_v1.unlock_item import PATH, UnlockItem, unlock_json
 from bitcache_server.http.auth import MAX_TOKEN_CHARS
@@ -23,7 +23,8 @@ from bitcache_server.http.context import block_of
 from bitcache_server.http.errors import problem, status_of, translate
 from bitcache_server.http.limits import UNLOCKS, hit_all
 from bitcache_server.services.deps import deps_of
-from bitcache_server.services.unlock_item import UnlockOrder, order_by_allowance
+from bitcache_server.services.fill_wallet import fill_for
+from bitcache_server.services.unlock_item import Unlocked, UnlockOrder, order_by_allowance
 from bitcache_server.services.unlock_quickly import QuickUnlocks
 
 if TYPE_CHECKING:
@@ -60,13 +61,21 @@ class Unlocks:
         if order is None or self._is_limited(environ):
             return self._inner(environ, start_response)
         try:
-            body = unlock_json(self._unlocks.unlock(order)).encode()
+            body = unlock_json(self._unlock(order)).encode()
             status, headers = "200 OK", OK_HEADERS
         except Exception as error:
             body, status, headers = _problem(error)
         origin = ("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"])
         start_response(status, [*headers, origin, ("Content-Length", str(len(body)))])
         return [body]
+
+    def _unlock(self, order: UnlockOrder) -> Unlocked:
+        try:
+            return self._unlocks.unlock(order)
+        except InsufficientBalance:
+            with self._app.app_context():
+                fill_for(self._deps, db.session(), order)
+            return self._unlocks.unlock(order)
 
     def _order(self, environ: "WSGIEnvironment") -> UnlockOrder | None:
         """Return the order, or None and leave the request as it came."""

@@ -14,8 +14,8 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.limits import UNLOCKS
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, Route
+from bitcache_server.services.fill_wallet import unlock_or_fill
 from bitcache_server.services.unlock_item import Unlocked, order_by_allowance
-from bitcache_server.services.unlock_item import unlock_item as unlock
 
 PATH = "/v1/unlocks"
 
@@ -67,7 +67,7 @@ def unlock_item() -> Response:
         max_amount_msat=body.max_amount_msat,
         auto=body.auto,
     )
-    return json_answer(unlock_json(unlock(deps(), session(), order)))
+    return json_answer(unlock_json(unlock_or_fill(deps(), session(), order)))
 
 
 ROUTE = Route(
@@ -81,7 +81,8 @@ ROUTE = Route(
             "holds a living grant gets it again and pays nothing, so repeating is safe even "
             "without a key. With a key, a purchase that is over is not made anew. What is left "
             "of the balance is told for a purchase and for a minute after it, to calls with the "
-            "same key; `owned` tells no balance."
+            "same key; `owned` tells no balance. A click that the balance is too small for waits "
+            "up to eleven seconds while a Lightning wallet that the reader has connected fills it."
         ),
         tag="balance",
         request=UnlockItem,
