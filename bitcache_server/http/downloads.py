@@ -13,6 +13,7 @@ from bitcache_server.domain.errors import FileMissing
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.services.deliver import Link, file_for_link
+from bitcache_server.storage.base import StoredFile
 
 _RANGE = re.compile(
     "bytes=(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18}))"
@@ -42,25 +43,32 @@ def _forget_odd_range(size_bytes: int) -> None:
         request.environ.pop("HTTP_RANGE", None)
 
 
+def file_response(stored: StoredFile) -> Response:
+    """Return the file as a download, whole or the part that was asked for; raise FileMissing.
+
+    Answers to HEAD, ranges and conditions as RFC 9110 §13 and §14 have it.
+    """
+    _forget_odd_range(stored.size_bytes)
+    try:
+        response = send_file(
+            stored.path,
+            mimetype=stored.content_type,
+            as_attachment=True,
+            download_name=stored.name,
+            conditional=True,
+        )
+    except OSError as error:
+        raise FileMissing("The file vanished a moment ago.") from error
+    response.headers["Cache-Control"] = "private, no-store"
+    # Whatever the file is, it never runs on this origin.
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
 def register(app: Flask) -> None:
     """Add the download route."""
 
     @app.get("/files/<item_id>/<token>/<path:name>", endpoint="download")
     def _download(item_id: str, token: str, name: str) -> Response:
         check_limit(READS)
-        stored = file_for_link(deps(), session(), item_id, token)
-        _forget_odd_range(stored.size_bytes)
-        try:
-            response = send_file(
-                stored.path,
-                mimetype=stored.content_type,
-                as_attachment=True,
-                download_name=stored.name,
-                conditional=True,
-            )
-        except OSError as error:
-            raise FileMissing("The file vanished a moment ago.") from error
-        response.headers["Cache-Control"] = "private, no-store"
-        # Whatever the file is, it never runs on this origin.
-        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        return response
+        return file_response(file_for_link(deps(), session(), item_id, token))

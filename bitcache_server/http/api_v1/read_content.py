@@ -5,12 +5,11 @@ from pydantic import BaseModel
 
 from bitcache_server.domain import errors
 from bitcache_server.http.answers import json_answer
-from bitcache_server.http.auth import bearer_token
-from bitcache_server.http.context import deps, page_origin, session
+from bitcache_server.http.l402 import BILL_ERRORS, serve
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import Route
-from bitcache_server.services.create_invoice import check_origin
-from bitcache_server.services.deliver import article_of, open_item
+from bitcache_server.models.catalog import Item
+from bitcache_server.services.deliver import article_of
 
 
 class ContentView(BaseModel):
@@ -22,9 +21,12 @@ class ContentView(BaseModel):
 
 
 def read_content(item_id: str) -> Response:
-    """Return the article that the grant opens."""
-    item = open_item(deps(), session(), item_id, bearer_token()).item
-    check_origin(deps(), session(), item.site_id, page_origin())
+    """Return the article that the grant or the L402 token opens."""
+    return serve(item_id, article_of, content_answer)
+
+
+def content_answer(item: Item) -> Response:
+    """Return an opened item's article."""
     return json_answer(ContentView(item=item.id, title=item.title, html=article_of(item)))
 
 
@@ -34,11 +36,16 @@ ROUTE = Route(
         path="/v1/content/{item_id}",
         operation_id="read_content",
         summary="Read a paid article",
-        description="Never cached; the grant stands in the Authorization header.",
+        description=(
+            "Never cached; the grant or the L402 token stands in the Authorization header. "
+            "A program without either gets an L402 challenge where the item is sold over "
+            "Lightning; pages and browsers are told `grant_missing`."
+        ),
         tag="content",
         response=ContentView,
-        security="grant",
+        security="buyer",
         errors=(
+            *BILL_ERRORS,
             errors.UnknownItem,
             errors.OriginNotAllowed,
             errors.GrantInvalid,
