@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from bitcache_server.app import THREADS, create_app, create_events_app
@@ -20,6 +21,9 @@ from bitcache_server.settings import Settings
 KILL_AFTER_S = 5
 #: For readers who are told to poll instead, and for the database.
 SPARE_CONNECTIONS = 200
+#: A waiting reader's connection keeps two of these; 8 kB is the least, and their requests
+#: are small. Granian's default is 408 kB at most, and 11 kB more for each who waits.
+EVENTS_BUFFER_BYTES = 8_192
 #: The names that Granian's configuration gives its handlers.
 _HANDLERS = ("console", "access")
 
@@ -74,6 +78,9 @@ def run_listener(listener: Listener, workers: int) -> None:
         blocking_threads=THREADS if is_http else 1,
         # Waiting readers stay; by default Granian would let only a thousand in.
         backpressure=None if is_http else MAX_READERS + SPARE_CONNECTIONS,
+        http=HTTPModes.auto if is_http else HTTPModes.http1,
+        http1_settings=None if is_http else HTTP1Settings(max_buffer_size=EVENTS_BUFFER_BYTES),
+        websockets=False,
         # URLs may hold tokens, so none is written down.
         log_access=False,
         # Its warnings are advice about the settings just above.

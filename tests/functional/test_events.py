@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +29,7 @@ from bitcache_server.http import events
 from bitcache_server.models.sales import Invoice
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services import views
+from tests.bench.stock import environment
 from tests.support.api import PROBLEM, open_world
 from tests.support.databases import Databases
 from tests.support.world import ORIGIN, Purchase, World
@@ -326,8 +330,8 @@ def test_calls_and_places_are_limited_by_address(
     assert codes[-1] == 429
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
+def until(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -427,3 +431,121 @@ def test_readers_who_leave_are_forgotten(
     for stream in streams:
         stream.close()
     until(lambda: hub.readers == 0)
+
+
+def test_a_payment_is_told_without_anybody_asking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database says that something changed: nobody waits for the next look."""
+    for name in ("POLL_S", "SLOW_POLL_S", "HEARTBEAT_S"):
+        monkeypatch.setattr(events, name, 60.0)
+    with waiting_for(world) as waiting:
+        purchase, other = world.buy(), world.buy()
+        stream, quiet = waiting.open(purchase), waiting.open(other)
+        assert [(s.next() or {})["state"] for s in (stream, quiet)] == ["open"] * 2
+        before = time.monotonic()
+        world.pay(purchase)
+        assert (stream.next() or {})["state"] == "paid"
+        assert time.monotonic() - before < SOON_S
+        # The other one was told nothing in the meantime: the next word is about its own.
+        world.pay(other)
+        assert (quiet.next() or {})["state"] == "paid"
+
+
+def test_without_a_word_from_the_database_it_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deaf(*_: object) -> None:
+        raise OSError("Nobody listens.")
+
+    monkeypatch.setattr(events, "listen", deaf)
+    monkeypatch.setattr(events, "SLOW_POLL_S", 60.0)
+    with waiting_for(world) as waiting:
+        purchase = world.buy()
+        stream = waiting.open(purchase)
+        assert stream.next() is not None
+        world.pay(purchase)
+        assert (stream.next() or {})["state"] == "paid"
+
+
+def test_the_line_to_the_database_is_taken_up_again(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "AWAY_S", 0.1)
+    for name in ("SLOW_POLL_S", "HEARTBEAT_S"):
+        monkeypatch.setattr(events, name, 60.0)
+    listening = "FROM pg_stat_activity WHERE datname = %s AND query LIKE 'LISTEN%%'"
+    with (
+        databases.fresh("postgresql") as url,
+        open_world(url, tmp_path) as world,
+        databases.server.admin() as admin,
+        waiting_for(world) as waiting,
+    ):
+        database = [make_url(url).database]
+
+        def pids() -> set[int]:
+            return {row[0] for row in admin.execute(f"SELECT pid {listening}", database)}
+
+        until(lambda: len(pids()) == 1)
+        purchase = world.buy()
+        stream = waiting.open(purchase)
+        assert stream.next() is not None
+        first = pids()
+        admin.execute(f"SELECT pg_terminate_backend(pid) {listening}", database)
+        until(lambda: len(pids() - first) == 1)
+        world.pay(purchase)
+        assert (stream.next() or {})["state"] == "paid"
+
+
+def test_readers_of_several_processes_are_told(world: World, tmp_path: Path) -> None:
+    """The payment is booked by a process in which nobody waits."""
+    url = world.deps.settings.database_url
+    with ExitStack() as stack:
+        ports = [stack.enter_context(served(environment(str(tmp_path), url))) for _ in range(2)]
+        paid, other = world.buy(), world.buy()
+        streams = []
+        for port in ports:
+            for purchase in (paid, other):
+                streams.append(stack.enter_context(reading(port, purchase)))
+        assert [(s.next() or {})["state"] for s in streams] == ["open"] * 4
+        world.pay(paid)
+        assert [(s.next() or {})["state"] for s in streams[::2]] == ["paid"] * 2
+        world.pay(other)
+        assert [(s.next() or {})["state"] for s in streams[1::2]] == ["paid"] * 2
+
+
+@contextmanager
+def reading(port: int, purchase: Purchase) -> Iterator[Stream]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
+    connection.request("GET", f"/v1/invoices/{purchase.id}/events")
+    stream = Stream(connection.getresponse(), connection)
+    assert stream.response.status == 200
+    yield stream
+    stream.close()
+
+
+@contextmanager
+def served(variables: dict[str, str]) -> Iterator[int]:
+    """Serve the events in a process of its own; give the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [
+        sys.executable, "-m", "granian", "bitcache_server.app:create_events_app", "--factory",
+        "--interface", "asgi", "--port", str(port), "--no-access-log", "--log-level", "critical",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, env={**os.environ, **variables}, start_new_session=True)
+    try:
+        until(lambda: answers(port), 3 * WITHIN_S)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), WITHIN_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
