@@ -49,6 +49,7 @@ from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.items import get_item
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.origins import origins_of
+from bitcache_server.services.request_payment import ANY, ask_for_payment
 from bitcache_server.services.unlock_item import UnlockOrder, unlock_item
 from bitcache_server.services.views import InvoiceView, invoice_view, item_view
 from bitcache_server.services.wallet_views import purchase, wallet_view
@@ -117,12 +118,10 @@ def buy(item_id: str) -> ResponseReturnValue:
     item = get_item(session(), item_id)
     check_limit(SITE_INVOICES, item.site_id)
     verifier = secrets.token_urlsafe(VERIFIER_BYTES)
-    offered = item_view(deps(), session(), item).rails
-    order = InvoiceOrder(item_id, challenge_of(verifier), offered[0] if offered else "onchain")
-    view = in_transaction(
-        session(), lambda: invoice_view(deps(), session(), create_invoice(deps(), session(), order))
-    )
-    return _to_invoice(item_id, view.id, verifier)
+    order = InvoiceOrder(item_id, challenge_of(verifier), ANY)
+    invoice_id = in_transaction(session(), lambda: create_invoice(deps(), session(), order).id)
+    ask_for_payment(deps(), session(), invoice_id, ANY)
+    return _to_invoice(item_id, invoice_id, verifier)
 
 
 @pages.post("/<item_id>/balance")
@@ -304,7 +303,7 @@ def _context(
     return view, {
         "item": item_view(deps(), session(), item).model_dump(),
         "invoice": view.model_dump(),
-        "request_onchain": view.requests[0].model_dump() if view.requests else None,
+        "way": request.args.get("way", ""),
         "action_url": f"/pay/{item.id}",
         "redeem_url": f"/pay/invoices/{view.id}",
         "movable_msat": view.credit_msat if movable else 0,

@@ -12,7 +12,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDGET = ROOT / "widget" / "src"
 SERVER = ROOT / "bitcache_server"
 ADDRESS = "bcrt1q7h4kfm2z8w0yav3xs9u5n6jdtgpe2rlcw8q4k0"
+#: As long as invoices of shops are: a description and one hint how to reach the node.
+BOLT11 = "lnbcrt50u1p" + "0qyzxr9p8gf2tvdw0s3jn54khce6mua7l" * 10 + "0qyz9p8gf"
 ARTICLE_HTML = """
 <h2>Where the water goes</h2>
 <p>In the third week of August the reservoir fell below the old church tower, and people came
@@ -137,6 +139,10 @@ class ApiDouble:
         balance = {"connect_url": connect_url, "gift_msat": 2_000_000, "now": int(time.time())}
         self.items[item_id]["balance"] = balance
 
+    def offer_lightning(self, item_id: str = "it_article00000000000001", *rest: str) -> None:
+        """Let an item be paid over Lightning, first or alone: ``rest`` names the other rails."""
+        self.items[item_id]["rails"] = ["lightning", *rest]
+
     def change(self, invoice_id: str, **changes: Any) -> None:
         """Set fields of an invoice and tell whoever listens."""
         with self.lock:
@@ -168,13 +174,33 @@ class ApiDouble:
             "state": "open" if missing else "paid" if final else "seen",
         }
         if missing and self.qr_for_missing:
-            changes["requests"] = [self._request(invoice_id, missing // 1000)]
+            changes |= self._requests(invoice_id, ["onchain"], missing)
         if received > invoice["amount_msat"]:
             changes |= {
                 "marks": ["overpaid"],
                 "credit_msat": received - invoice["amount_msat"],
             }
         self.change(invoice_id, **changes)
+
+    def settle(self, invoice_id: str) -> None:
+        """Let the Lightning node report that the invoice was paid."""
+        invoice = self.invoices[invoice_id]
+        payment = {
+            "reference": "cd" * 32,
+            "rail": "lightning",
+            "amount_msat": invoice["amount_msat"],
+            "confirmations": 0,
+            "confirmations_required": 0,
+            "state": "confirmed",
+            "note": "",
+        }
+        self.change(
+            invoice_id,
+            payments=[payment],
+            received_msat=invoice["amount_msat"],
+            missing_msat=0,
+            state="paid",
+        )
 
     def expire(self, invoice_id: str) -> None:
         """End an invoice's time."""
@@ -201,6 +227,41 @@ class ApiDouble:
 
     # -- answers --------------------------------------------------------------
 
+    def _requests(self, invoice_id: str, rails: list[str], amount_msat: int) -> Json:
+        sat = -(-amount_msat // 1000)
+        made: dict[str, Callable[[], Json]] = {
+            "lightning": lambda: self._lightning(invoice_id, amount_msat),
+            "onchain": lambda: self._request(invoice_id, sat),
+        }
+        requests = [make() for rail, make in made.items() if rail in rails]
+        unified = None
+        if len(requests) == len(made):
+            unified = {
+                "uri": f"{requests[1]['uri']}&lightning={BOLT11}",
+                "qr_uri": f"{requests[1]['qr_uri']}&lightning={BOLT11.upper()}",
+                "qr_svg_url": requests[1]["qr_svg_url"].replace("onchain", "unified"),
+                "qr_png_url": requests[1]["qr_png_url"].replace("onchain", "unified"),
+            }
+        return {"requests": requests, "unified": unified}
+
+    def _lightning(self, invoice_id: str, amount_msat: int) -> Json:
+        base = f"{self.backend.origin}/v1/invoices/{invoice_id}/qr"
+        return {
+            "rail": "lightning",
+            "address": None,
+            "address_index": None,
+            "bolt11": BOLT11,
+            "payment_hash": "cd" * 32,
+            "description": '{"item":"it_article00000000000001"}',
+            "amount_sat": -(-amount_msat // 1000),
+            "amount_msat": amount_msat,
+            "uri": f"lightning:{BOLT11}",
+            "qr_uri": f"LIGHTNING:{BOLT11.upper()}",
+            "qr_svg_url": f"{base}.svg?rail=lightning",
+            "qr_png_url": f"{base}.png?rail=lightning",
+            "confirmations_required": 0,
+        }
+
     def _request(self, invoice_id: str, sat: int) -> Json:
         amount = f"{sat / 1e8:.8f}".rstrip("0").rstrip(".")
         base = f"{self.backend.origin}/v1/invoices/{invoice_id}/qr"
@@ -208,11 +269,15 @@ class ApiDouble:
             "rail": "onchain",
             "address": ADDRESS,
             "address_index": 0,
+            "bolt11": None,
+            "payment_hash": None,
+            "description": None,
             "amount_sat": sat,
+            "amount_msat": sat * 1000,
             "uri": f"bitcoin:{ADDRESS}?amount={amount}",
             "qr_uri": f"BITCOIN:{ADDRESS.upper()}?amount={amount}",
-            "qr_svg_url": f"{base}.svg?sat={sat}",
-            "qr_png_url": f"{base}.png?sat={sat}",
+            "qr_svg_url": f"{base}.svg?rail=onchain&sat={sat}",
+            "qr_png_url": f"{base}.png?rail=onchain&sat={sat}",
             "confirmations_required": 0,
         }
 
@@ -232,8 +297,8 @@ class ApiDouble:
             "price": item["price"],
             "created_at": now,
             "expires_at": now + 900,
-            "rails": ["onchain"],
-            "requests": [self._request(invoice_id, -(-amount // 1000))],
+            "rails": item["rails"],
+            **self._requests(invoice_id, item["rails"], amount),
             "payments": [],
             "received_msat": 0,
             "missing_msat": amount,
@@ -335,8 +400,12 @@ class ApiDouble:
 
         @app.get("/v1/invoices/<invoice_id>/qr.svg")
         def qr(invoice_id: str) -> Response:
-            text = self.invoices[invoice_id]["requests"][0]["qr_uri"]
-            return Response(qr_svg(text), mimetype="image/svg+xml")
+            invoice = self.invoices[invoice_id]
+            codes = {asked["rail"]: asked["qr_uri"] for asked in invoice["requests"]}
+            if invoice["unified"]:
+                codes["unified"] = invoice["unified"]["qr_uri"]
+            code = qr_svg(codes[request.args["rail"]])
+            return Response(code, mimetype="image/svg+xml")
 
     def _add_purchases(self, app: Flask) -> None:
         @app.post("/v1/invoices/<invoice_id>/<any(claim,redeem):how>")

@@ -43,7 +43,7 @@ class LiveShop:
             "gift_work": 100,
             **settings,
         }
-        self.world: World = make_world(make_settings(folder, database_url, **values))
+        self.world: World = self._make_world(folder, database_url, values)
         self.server = Running(self.world.app, "localhost", port)
         self.pages: dict[str, str] = {}
         self.site = Running(self._site_app(), "127.0.0.1")
@@ -53,6 +53,9 @@ class LiveShop:
             add_site(
                 self.world.deps, db.session(), self.world.merchant_id, "Other", [self.other.origin]
             )
+
+    def _make_world(self, folder: Path, database_url: str, values: dict[str, Any]) -> World:
+        return make_world(make_settings(folder, database_url, **values))
 
     def stop(self) -> None:
         """Stop the three; every test leaves the books in order."""

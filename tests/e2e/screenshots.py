@@ -17,7 +17,9 @@ from markupsafe import Markup
 from playwright.sync_api import Browser, Page
 
 from bitcache_server.http.pages import BAD_CODE
+from tests.e2e import lightning_states
 from tests.e2e.api_double import ARTICLE_HTML, ApiDouble
+from tests.e2e.browser_wallet import BrowserWallet
 from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall
 
 SCREENS = {
@@ -178,7 +180,40 @@ STATES: dict[str, State] = {
         balance_too_small,
         unlocked_with_one_click,
     )
+} | lightning_states.STATES
+
+
+def _both_rails(page: Page, double: ApiDouble) -> None:
+    double.offer_lightning(ARTICLE, "onchain")
+
+
+def _one_rail(page: Page, double: ApiDouble) -> None:
+    double.offer_lightning(ARTICLE)
+
+
+def _with_wallet(page: Page, double: ApiDouble) -> None:
+    BrowserWallet(page, answer="User rejected")
+    double.offer_lightning(ARTICLE, "onchain")
+
+
+#: Lightning in other languages, where a button cannot be found by its words.
+LIGHTNING_ELSEWHERE = {
+    "lightning": _one_rail,
+    "lightning-and-onchain": _both_rails,
+    "wallet-refused": _with_wallet,
 }
+
+
+def _in_any_language(prepare: State) -> State:
+    def state(page: Page, double: ApiDouble) -> None:
+        prepare(page, double)
+        page.reload()
+        expect_view(page, "offer")
+        wall(page).locator("#pay, #main").first.wait_for()
+        page.wait_for_timeout(200)
+        waiting(page, double)
+
+    return state
 
 
 def _open(browser: Browser, screen: str, url: str) -> Page:
@@ -217,6 +252,11 @@ def _special_walls(browser: Browser, out: Path) -> None:
         "ar": ({"lang": "ar", "direction": "rtl"}, waiting),
         "ar-offer": ({"lang": "ar", "direction": "rtl"}, offer),
         "de": ({"lang": "de"}, confirming),
+        **{
+            f"{lang}-{name}": ({"lang": lang, "direction": direction}, _in_any_language(state))
+            for lang, direction in (("ar", "rtl"), ("de", "ltr"))
+            for name, state in LIGHTNING_ELSEWHERE.items()
+        },
     }
     for name, (options, state) in cases.items():
         for screen in ("phone390-light", "desktop-light"):
@@ -250,12 +290,22 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
             change(made)
         return double.view(made)
 
+    def over(*rails: str) -> dict[str, Any]:
+        """Ask over other rails than the item's."""
+        before, double.items[ARTICLE]["rails"] = double.items[ARTICLE]["rails"], list(rails)
+        made = invoice()
+        double.items[ARTICLE]["rails"] = before
+        return made
+
     def late(made: str) -> None:
         double.change(made, credit_msat=PRICE_SAT * 1000, received_msat=PRICE_SAT * 1000)
         double.expire(made)
 
     invoices = {
         "waiting": invoice(),
+        "lightning": over("lightning"),
+        "both": over("lightning", "onchain"),
+        "chosen": over("lightning", "onchain"),
         "underpaid": invoice(lambda made: double.receive(made, 3000)),
         "confirming": invoice(lambda made: double.receive(made, PRICE_SAT, 1, 3)),
         "expired": invoice(double.expire),
@@ -322,9 +372,9 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
             "checkout_invoice.html",
             item=article,
             invoice=shown,
-            request_onchain=shown["requests"][0],
             action_url="/pay/x",
             redeem_url="/pay/invoices/x",
+            way="lightning" if name == "chosen" else "",
             receipt_code=None if name == "paid-elsewhere" else code,
         )
     return pages

@@ -248,6 +248,9 @@ CHECKOUT = (
     "item-file",
     "item-not-payable",
     "invoice-waiting",
+    "invoice-lightning",
+    "invoice-both",
+    "invoice-chosen",
     "invoice-underpaid",
     "invoice-confirming",
     "invoice-expired",
@@ -277,5 +280,12 @@ def test_every_checkout_page_is_accessible_and_fits_320_px(
     html = double.hosted[name]
     assert "<script" not in html
     assert "style=" not in html
-    waits = name in ("invoice-waiting", "invoice-underpaid", "invoice-confirming")
+    waits = name.startswith("invoice-") and name.removeprefix("invoice-") in (
+        "waiting",
+        "lightning",
+        "both",
+        "chosen",
+        "underpaid",
+        "confirming",
+    )
     assert ('http-equiv="refresh"' in html) == waits

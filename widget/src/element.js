@@ -166,6 +166,8 @@ export class BitcachePaywall extends HTMLElement {
       }),
     restore: async (code) => this.#session && (await restore()).restore(this.#session, code),
     copy: (...args) => this.#copy(...args),
+    webln: () => this.#session?.wallet?.click(),
+    set: (change) => this.#session?.set(change),
     hosted: () => `${this.#session?.server}/pay/${this.#session?.itemId}`,
   };
 }

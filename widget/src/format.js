@@ -25,7 +25,7 @@ export const formatter = (lang, words) => {
       });
     },
     error(key) {
-      const known = key.replace(/_(rail|node|addresses)_.*/, '_rail_unavailable');
+      const known = key.replace(/_(rail|node|lightning|lnurl|addresses)_.*/, '_rail_unavailable');
       return this.say(words[known] ? known : 'e_internal_error');
     },
     fiat: ({ currency, amount_minor, exponent }) =>

@@ -1,10 +1,13 @@
 // Paying with bitcoin: from the click to the grant. Loaded when there is an invoice.
 
-import { codeOf } from './api.js';
+import { codeOf, late } from './api.js';
 import { challengeOf, secret } from './secret.js';
 
 /** @import { Invoice } from './types' */
 /** @import { Session } from './session.js' */
+
+/** Every rail that is on offer, best first. */
+const ANY = 'any';
 
 /** No invoice before the click: a crawler costs nothing. */
 export const pay = async (/** @type {Session} */ s) => {
@@ -33,7 +36,7 @@ const create = async (s) => {
   s.store.update({ verifier, key });
   try {
     const invoice = await s.api('invoices', {
-      body: { item: s.itemId, challenge, rail: 'onchain' },
+      body: { item: s.itemId, challenge, rail: ANY },
       key,
     });
     s.store.update({ invoice: invoice.id });
@@ -49,10 +52,16 @@ const create = async (s) => {
 const adopt = async (s, invoice) => {
   const [{ follow }] = await Promise.all([import('./live.js'), import('./payment.js')]);
   if (invoice.state === 'open' && !invoice.requests[0]) {
-    invoice = await s.api(`invoices/${invoice.id}/requests`, { body: { rail: 'onchain' } });
+    invoice = await s.api(`invoices/${invoice.id}/requests`, { body: { rail: ANY } });
+  }
+  if (invoice.requests.some(({ bolt11 }) => bolt11)) {
+    await late(import('./lightning.js'));
+    void s.lookOut();
   }
   s.unfollow();
   if (!s.running) return;
+  const { sent } = s.store.read();
+  if (sent === invoice.id) s.set({ sending: { invoice: sent, state: 'sent' } });
   s.unfollow = follow(
     new URL(invoice.events_url, s.server).href,
     () => s.api(`invoices/${invoice.id}`),

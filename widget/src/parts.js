@@ -24,7 +24,7 @@ export const fine = (words = '') => h('p.fine', words);
 export const note = (words = '') => h('p.note', words);
 
 /**
- * @typedef {'read' | 'pay' | 'newCode' | 'redeem' | 'retry' | 'download'} Action
+ * @typedef {'read' | 'pay' | 'webln' | 'newCode' | 'redeem' | 'retry' | 'download'} Action
  * @type {(c: Context, name: Action, words?: string, second?: unknown) => HTMLElement}
  */
 export const action = ({ m, f, on }, name, words = name, second) =>

@@ -4,35 +4,17 @@ import { action, badge, copyRow, fine, h, kind, note, notes, receipt, title } fr
 import { restore, VIEWS } from './render.js';
 import { btc, invoiceView } from './view.js';
 
-/** @import { InvoiceParts, ViewName } from './types' */
+/** @import { Context, InvoiceParts, InvoiceView, Part, ViewName } from './types' */
 
-/** @type {InvoiceParts} */
-const payment = (c, v) => {
+/**
+ * One way to pay: what stands above, the code with its words, and what else leads there.
+ * @type {(c: Context, v: InvoiceView, top: Part[], qr: string[], rows: Part[]) => Part[]}
+ */
+export const frame = (c, v, top, [src = '', alt = '', look = ''], rows) => {
   const { m, f } = c;
-  if (!v.request || !m.invoice) return [];
-  const { address, qr_svg_url: src } = v.request;
-  const { price, received_msat } = m.invoice;
-  const x = btc(v.dueSat);
-  const due = f.sats(v.dueSat * 1000);
-  const short = v.name === 'underpaid';
-  const fiat = price.fiat && !short ? `${f.fiat(price.fiat)} · ${due}` : due;
-  // Groups of four are easier to compare.
-  const grouped = h('span', ...(address.match(/.{1,4}/g) ?? []).map((four) => h('span', four)));
   return [
-    kind(c),
-    title(f.say(v.name)),
-    short && h('p', f.say('underpaid_text', { got: f.sats(received_msat), due })),
-    short && !v.qrFits && fine(f.say('qr_other')),
-    h(
-      'div.pay',
-      v.qrFits && h('div.qr', h('img', { src, alt: f.say('qr', { x, address }) })),
-      h(
-        'div.rows',
-        copyRow(c, 'amount', `${x} BTC`, x, fiat),
-        copyRow(c, 'address', grouped, address, ''),
-        h('a.button', { href: v.uri, id: 'wallet' }, f.say('open_wallet')),
-      ),
-    ),
+    ...top,
+    h('div.pay', src && h(look ? `div.qr ${look}` : 'div.qr', h('img', { src, alt })), h('div.rows', ...rows)),
     ...notes(c),
     v.removed && note(f.say('note_removed')),
     receipt(c, !m.persistent),
@@ -41,8 +23,40 @@ const payment = (c, v) => {
       f.say('waiting_state'),
       h('span.timer', { role: 'timer', 'aria-label': f.say('time_left') }),
     ),
-    price.rate && h('p.fine rate'),
+    m.invoice?.price.rate && h('p.fine rate'),
   ];
+};
+
+/** @type {(c: Context, v: InvoiceView, choice?: Part[]) => Part[]} */
+export const onchain = (c, v, choice = []) => {
+  const { m, f } = c;
+  if (!v.request || !m.invoice) return [note(f.say('no_rail'))];
+  const { address, qr_svg_url: src } = v.request;
+  const { price, received_msat } = m.invoice;
+  const x = btc(v.dueSat);
+  const due = f.sats(v.dueSat * 1000);
+  const short = v.name === 'underpaid';
+  const fiat = price.fiat && !short ? `${f.fiat(price.fiat)} · ${due}` : due;
+  const to = address ?? '';
+  // Groups of four are easier to compare.
+  const grouped = h('span', ...(to.match(/.{1,4}/g) ?? []).map((four) => h('span', four)));
+  return frame(
+    c,
+    v,
+    [
+      kind(c),
+      title(f.say(v.name)),
+      short && h('p', f.say('underpaid_text', { got: f.sats(received_msat), due })),
+      short && !v.qrFits && fine(f.say('qr_other')),
+      ...choice,
+    ],
+    v.qrFits ? [src, f.say('qr', { x, address: to })] : [],
+    [
+      copyRow(c, 'amount', `${x} BTC`, x, fiat),
+      copyRow(c, 'address', grouped, to, ''),
+      h('a.button', { href: v.uri, id: 'wallet' }, f.say('open_wallet')),
+    ],
+  );
 };
 
 /** @type {InvoiceParts} */
@@ -61,10 +75,10 @@ const progress = (c, { name, confirmations, required }) => {
   ];
 };
 
-/** @type {Partial<Record<ViewName, InvoiceParts>>} */
-const PARTS = {
-  waiting: payment,
-  underpaid: payment,
+/** Lightning brings its own way of waiting. @type {Partial<Record<ViewName, InvoiceParts>>} */
+export const PARTS = {
+  waiting: onchain,
+  underpaid: onchain,
   seen: progress,
   confirming: progress,
   paid: (c) => [h('div.badge busy'), title(c.f.say('paid')), ...notes(c)],

@@ -21,6 +21,7 @@ const offer = (c) => {
   const { amount_msat, fiat } = price;
   const sats = amount_msat && f.sats(amount_msat);
   const click = sats && item.balance;
+  const wallet = (sats && rails.includes('lightning') && VIEWS.webln?.(c)) || [];
   const problem = sats ? !rails[0] && !click && 'no_rail' : 'e_rate_unavailable';
   return [
     kind(c),
@@ -35,13 +36,14 @@ const offer = (c) => {
     problem && note(f.say(problem)),
     click && action(c, 'read', c.m.label ?? (item.file ? 'get' : 'read')),
     click && click.gift_msat && !c.m.allowed && fine(f.say('gift', { x: f.sats(click.gift_msat) })),
-    (problem || rails[0]) && action(c, problem ? 'retry' : 'pay', undefined, click),
+    ...wallet,
+    (problem || rails[0]) && action(c, problem ? 'retry' : 'pay', undefined, click || wallet[0]),
     fine(f.say(policy.type, { n: policy.hours ?? policy.downloads ?? 0 })),
     ...restore(c),
   ];
 };
 
-/** Those of an invoice, a receipt code and a balance come with their modules. @type {Record<string, View>} */
+/** Those of an invoice, a receipt code, a balance and a wallet come with their modules. @type {Record<string, View>} */
 export const VIEWS = {
   offer,
   error: (c) => [

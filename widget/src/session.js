@@ -21,6 +21,8 @@ export class Session {
   readAt = 0;
   /** The element on the page. @type {Element | undefined} */
   host;
+  /** What pays with the browser's wallet, once there is one. @type {{ click(): unknown } | undefined} */
+  wallet;
 
   /**
    * @param {(model: Model) => void} changed
@@ -98,7 +100,13 @@ export class Session {
     if (!this.model.item) await this.item();
     this.set({ phase: 'offer', invoice: undefined, offline: false, notice });
     if (this.model.item?.balance) void this.purse().then((balance) => balance.offered(), () => {});
+    if (this.model.item?.rails.includes('lightning')) void this.lookOut();
     void this.checkOlder();
+  }
+
+  /** A wallet in the browser pays with one click: there now, or later. */
+  lookOut() {
+    return import('./provider.js').then(({ lookOut }) => lookOut(this), () => {});
   }
 
   /** Loaded before the click: a window that opens later than that is blocked. */

@@ -59,15 +59,19 @@ button:hover, .button:hover { border-color: var(--muted) }
 .pay { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 208px), 1fr)); gap: 20px; align-items: center }
 .qr { justify-self: center; width: 288px; padding: 8px; border: 1px solid var(--line); border-radius: var(--radius); background: #fff; color: #000; forced-color-adjust: none }
 img { display: block; width: 100%; aspect-ratio: 1 }
+.dense { width: 320px; padding: 2px }
 .rows { align-items: stretch }
 .row, .status { display: flex; justify-content: space-between; align-items: center; gap: 12px }
 .row div { min-width: 0 }
 .row button { flex: none; font-size: 14px }
 code { font: 14px/1.6 ui-monospace, monospace }
-.rows .row:first-child code { font-size: 17px; font-weight: 600 }
+.rows > .row:first-child code { font-size: 17px; font-weight: 600 }
+.ways { display: flex; flex-wrap: wrap; gap: 6px }
+.ways button { flex: 1 1 70px; padding: 9px 4px; font-size: 14px }
+[aria-pressed=true] { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); font-weight: 600 }
+.one code, .receipt code { display: block; overflow: hidden; white-space: nowrap; text-overflow: ellipsis }
 code span span { display: inline-block; margin-right: .5em }
 .receipt, .note { padding: 12px 14px; border-radius: var(--radius); background: var(--soft) }
-.receipt code { display: block; overflow: hidden; white-space: nowrap; text-overflow: ellipsis }
 .receipt button { background: var(--bg) }
 .note { border-inline-start: 3px solid var(--accent) }
 .status, form { padding-top: 14px; border-top: 1px solid var(--line) }

@@ -25,8 +25,12 @@ export interface Item {
 
 export interface PaymentRequest {
   rail: string;
-  address: string;
+  /** Null over Lightning. */
+  address: string | null;
+  /** The Lightning invoice; null over every other rail. */
+  bolt11: string | null;
   amount_sat: number;
+  amount_msat: number;
   uri: string;
   qr_svg_url: string;
   confirmations_required: number;
@@ -50,7 +54,10 @@ export interface Invoice {
   expires_at: number;
   /** The server's clock, in unix seconds. */
   now: number;
+  /** Best first. */
   requests: PaymentRequest[];
+  /** One code for Lightning and on-chain, where both are on offer. */
+  unified: { uri: string; qr_svg_url: string } | null;
   payments: Payment[];
   received_msat: number;
   missing_msat: number;
@@ -93,12 +100,34 @@ export interface Entry {
   spent?: Spent;
   /** Until when that can be undone, in milliseconds of this browser's clock; 0 for no more. */
   undo?: number;
+  /** The invoice that the browser's wallet says it has paid. */
+  sent?: string;
   /** The reader took a purchase back: no opening without a click. */
   undone?: boolean;
   /** Of a site: the secret that collects an allowance, the allowance, and its automatic part. */
   ask?: string;
   token?: string;
   auto?: number;
+}
+
+export type Way = 'any' | 'lightning' | 'onchain';
+
+/** What the browser's wallet was asked to pay, and how that stands; `code`: the reader scans after all. */
+export interface Sending {
+  invoice: string;
+  state: 'asking' | 'slow' | 'refused' | 'failed' | 'sent' | 'code';
+}
+
+/** What a WebLN wallet gives a page (https://webln.guide). */
+export interface WalletProvider {
+  enable(): Promise<unknown>;
+  sendPayment(bolt11: string): Promise<unknown>;
+}
+
+declare global {
+  interface Window {
+    webln?: WalletProvider;
+  }
 }
 
 /** Everything that the wall shows. */
@@ -126,6 +155,11 @@ export interface Model {
   spent?: Spent | undefined;
   undo?: number | undefined;
   undoing?: boolean;
+  /** The browser has a wallet that pays over Lightning (WebLN). */
+  wallet?: boolean;
+  sending?: Sending;
+  /** How the reader wants to pay, where there is a choice. */
+  way?: Way;
   /** "<invoice id>.<verifier>" */
   receiptCode?: string;
   /** The paid article; a file has none. */
@@ -202,6 +236,9 @@ export interface Actions {
   download(): void;
   restoring(restoring: boolean): void;
   restore(code: string): void;
+  /** Pay with the browser's wallet. */
+  webln(): void;
+  set(change: Partial<Model>): void;
   copy(value: string, shown: Node, button: Element): void;
   /** The address of the checkout page that works without scripts. */
   hosted(): string;

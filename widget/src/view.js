@@ -21,7 +21,7 @@ export const invoiceView = (invoice, priceMsat) => {
     .sort((a, b) => a.confirmations - b.confirmations)[0];
   const confirmations = slowest?.confirmations ?? 0;
   const name = nameOf(invoice, priceMsat ?? amount_msat, confirmations);
-  const request = invoice.requests[0];
+  const request = invoice.requests.find(({ address }) => address);
   const dueSat = Math.ceil((name === 'underpaid' ? missing_msat : amount_msat) / 1000);
   const qrFits = request?.amount_sat === dueSat;
   return {

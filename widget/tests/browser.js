@@ -82,6 +82,7 @@ export const dispatch = target.dispatchEvent.bind(target);
 export const otherTabWrote = (key) => dispatch(new FakeStorageEvent('storage', { key }));
 
 Object.assign(globalThis, {
+  window: globalThis,
   location: page,
   open: openWindow,
   history: {
@@ -147,12 +148,15 @@ export const anInvoice = (changes = {}) => ({
     {
       rail: 'onchain',
       address: 'bc1qexample',
+      bolt11: null,
       amount_sat: 5000,
+      amount_msat: 5_000_000,
       uri: 'bitcoin:bc1qexample?amount=0.00005',
       qr_svg_url: 'https://pay.example/qr.svg',
       confirmations_required: 0,
     },
   ],
+  unified: null,
   payments: [],
   received_msat: 0,
   missing_msat: 5_000_000,
@@ -161,6 +165,24 @@ export const anInvoice = (changes = {}) => ({
   checkout_url: 'https://pay.example/pay/it_1',
   ...changes,
 });
+
+/** The same over Lightning alone. */
+export const aLightningInvoice = (changes = {}) =>
+  anInvoice({
+    requests: [
+      {
+        rail: 'lightning',
+        address: null,
+        bolt11: 'lnbc50u1example',
+        amount_sat: 5000,
+        amount_msat: 5_000_000,
+        uri: 'lightning:lnbc50u1example',
+        qr_svg_url: 'https://pay.example/qr.svg?rail=lightning',
+        confirmations_required: 0,
+      },
+    ],
+    ...changes,
+  });
 
 /** Let everything that is already due happen; the browser's cryptography has its own threads. */
 export const settle = async () => {

@@ -38,6 +38,9 @@ test('every way in which a rail can fail is one sentence; an unknown code has on
   assert.equal(f.error('e_node_unreachable'), en.e_rail_unavailable);
   assert.equal(f.error('e_addresses_exhausted'), en.e_rail_unavailable);
   assert.equal(f.error('e_rail_error'), en.e_rail_unavailable);
+  assert.equal(f.error('e_lightning_unreachable'), en.e_rail_unavailable);
+  assert.equal(f.error('e_lnurl_refused'), en.e_rail_unavailable);
+  assert.equal(f.error('e_no_inbound_room'), en.e_no_inbound_room);
   assert.equal(f.error('e_something_new'), en.e_internal_error);
   assert.equal(f.error('e_rate_limited'), en.e_rate_limited);
 });

@@ -7,6 +7,7 @@ from bitcache_server.domain.errors import (
     AddressesExhausted,
     AmountBelowFloor,
     InvalidRequest,
+    RailError,
     RailUnavailable,
 )
 from bitcache_server.domain.invoice_state import InvoiceState
@@ -20,10 +21,13 @@ from bitcache_server.http.wallet.look import page, whole_number
 from bitcache_server.http.wallet.user_agent import device_label
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.once import in_transaction
+from bitcache_server.services.request_payment import ANY, ask_for_payment
 from bitcache_server.services.top_up import create_top_up, get_top_up, smallest_sat, top_up_rails
 from bitcache_server.services.views import invoice_view
 from bitcache_server.services.wallets import Holder, create_wallet, open_session
 
+#: Why there is no code to pay to; the form says it.
+REFUSALS = (InvalidRequest, AmountBelowFloor, RailUnavailable, AddressesExhausted, RailError)
 #: Amounts to choose from, as multiples of the smallest one.
 STEPS = (5, 20, 50)
 
@@ -62,23 +66,25 @@ def start() -> AnyResponse:
     same_origin()
     check_limit(INVOICES)
     known = holder()
+    rail, cookie = request.form.get("rail") or ANY, None
     try:
         amount_sat = whole_number(request.form.get("amount", ""))
-        invoice_id, cookie = in_transaction(session(), lambda: _create(known, amount_sat))
-    except (InvalidRequest, AmountBelowFloor, RailUnavailable, AddressesExhausted) as error:
-        return _show(error.detail, status_of(type(error)))
-    wanted = next_path("")
-    path = f"/wallet/top-up/{invoice_id}"
-    response = make_response(redirect(with_next(path, wanted) if wanted else path, 303))
+        invoice_id, cookie = in_transaction(session(), lambda: _create(known, amount_sat, rail))
+        ask_for_payment(deps(), session(), invoice_id, rail)
+    except REFUSALS as error:
+        # What a node says of itself is for its operator.
+        words = f"{error.title}." if isinstance(error, RailError) else error.detail
+        response = _show(words, status_of(type(error)))
+    else:
+        wanted = next_path("")
+        path = f"/wallet/top-up/{invoice_id}"
+        response = make_response(redirect(with_next(path, wanted) if wanted else path, 303))
     if cookie is not None:
         sign_in(response, cookie)
     return response
 
 
-def _create(known: Holder | None, amount_sat: int) -> tuple[str, str | None]:
-    rails = top_up_rails(deps(), session(), amount_sat)
-    asked_for = request.form.get("rail", "")
-    rail = asked_for if asked_for in rails else next(iter(rails), next(iter(deps().rails)))
+def _create(known: Holder | None, amount_sat: int, rail: str) -> tuple[str, str | None]:
     cookie = None
     if known is None:
         wallet_id = create_wallet(deps(), session()).id
@@ -95,9 +101,10 @@ def show_invoice(invoice_id: str) -> Response:
     view = invoice_view(deps(), session(), invoice)
     return page(
         "wallet_top_up_invoice.html",
+        scripts=True,
         here="top_up",
         invoice=view.model_dump(),
-        asked=view.requests[0].model_dump() if view.requests else None,
+        way=request.args.get("way", ""),
         credited_msat=invoice.claimed_msat,
         waits=_waits(invoice),
         next=next_path(""),
