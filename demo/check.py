@@ -9,6 +9,7 @@ from demo.check_balance import Devices, check_balance
 from demo.check_books import check_books
 from demo.check_invoices import Reader, check_invoices
 from demo.checking import PICTURES, CheckFailed, Steps, Watcher
+from demo.regtest.lightning import LightningNetwork
 from demo.regtest.node import RegtestNode
 from demo.shop import Addresses, CommandFailed, Shop
 
@@ -24,7 +25,9 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def check(addresses: Addresses, shop: Shop, node: RegtestNode) -> str:
+def check(
+    addresses: Addresses, shop: Shop, node: RegtestNode, lightning: LightningNetwork | None
+) -> str:
     """Play the readers, the merchant and the operator; return what is wrong, or nothing."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -33,19 +36,22 @@ def check(addresses: Addresses, shop: Shop, node: RegtestNode) -> str:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         try:
-            return _play(browser, addresses, shop, node)
+            return _play(browser, addresses, shop, node, lightning is not None)
         finally:
             browser.close()
 
 
-def _play(browser: Browser, addresses: Addresses, shop: Shop, node: RegtestNode) -> str:
+def _play(
+    browser: Browser, addresses: Addresses, shop: Shop, node: RegtestNode, over_lightning: bool
+) -> str:
     file_bytes = shop.file.read_bytes()
     watcher = Watcher(addresses)
     steps = Steps()
     try:
-        check_invoices(Reader(browser, addresses, watcher), file_bytes, steps)
+        check_invoices(Reader(browser, addresses, watcher), file_bytes, over_lightning, steps)
         check_balance(Devices(browser, addresses, watcher), file_bytes, steps)
-        check_books(shop, node, steps)
+        rails = {"onchain", "lightning"} if over_lightning else {"onchain"}
+        check_books(shop, node, rails, steps)
         if watcher.problems:
             raise CheckFailed("; ".join(watcher.problems))
     except (CheckFailed, CommandFailed, AssertionError, BrowserError) as error:

@@ -22,6 +22,8 @@ from demo.checking import (
 from demo.shop import ARTICLE, PRICE_USD, USD_PER_BTC, Addresses
 
 PRICE_SAT = int(Decimal(PRICE_USD) / USD_PER_BTC * SAT_PER_BTC)
+#: As the wallet page calls the networks.
+LIGHTNING, ON_CHAIN = "over Lightning", "on-chain"
 #: What the check leaves there of the wall; docs/images/wall.png is such a picture.
 WALL_PICTURE = PICTURES / "wall.png"
 
@@ -58,21 +60,33 @@ class Reader:
         # A reload would lose this.
         self.page.evaluate("window.sameDocument = true")
 
-    def ask_for_code(self) -> bytes:
-        """Press the button; return a picture of the QR code as the screen shows it."""
+    def ask_for_code(self, way: str = "") -> bytes:
+        """Press the button; return a picture of the QR code as the screen shows it.
+
+        ``way`` is the button to press when the code for all ways is not wanted.
+        """
         self.page.get_by_role("button", name="Pay with bitcoin").click()
         code = wall(self.page, "waiting").locator("img")
         expect(code).to_be_visible()
+        if way:
+            self.page.get_by_role("button", name=way, exact=True).click()
+            expect(self.page.get_by_role("button", name=way, exact=True)).to_have_attribute(
+                "aria-pressed", "true"
+            )
         code.evaluate("image => image.decode()")
         return code.screenshot()
 
-    def pay(self, picture: bytes) -> str:
-        """Give the picture to the wallet and press Pay; return the amount that it showed."""
+    def pay(self, picture: bytes, network: str) -> str:
+        """Give the picture to the wallet and press Pay; return the amount that it showed.
+
+        Fails when the wallet would pay over another network than this one.
+        """
         self.wallet.bring_to_front()
         screenshot = FilePayload(name="screenshot.png", mimeType="image/png", buffer=picture)
         self.wallet.locator("#picture").set_input_files(screenshot)
         amount = self.wallet.locator("#amount")
         expect(amount).to_be_visible()
+        expect(self.wallet.locator("#network")).to_contain_text(network)
         shown = amount.input_value()
         self.wallet.get_by_role("button", name="Pay", exact=True).click()
         expect(self.wallet.get_by_role("heading", name="Sent")).to_be_visible()
@@ -86,14 +100,15 @@ class Reader:
             raise CheckFailed("the page was loaded again")
 
 
-def check_invoices(reader: Reader, file_bytes: bytes, steps: Steps) -> None:
-    """Buy everything with the phone wallet."""
-    _buy_article(reader, steps)
-    _buy_file(reader, steps, file_bytes)
-    _buy_without_scripts(reader, steps)
+def check_invoices(reader: Reader, file_bytes: bytes, over_lightning: bool, steps: Steps) -> None:
+    """Buy everything with the phone wallet: over Lightning where it is there, and on-chain."""
+    quick = LIGHTNING if over_lightning else ON_CHAIN
+    _buy_article(reader, quick, steps)
+    _buy_file(reader, steps, file_bytes, "On-chain" if over_lightning else "")
+    _buy_without_scripts(reader, quick, steps)
 
 
-def _buy_article(reader: Reader, steps: Steps) -> None:
+def _buy_article(reader: Reader, network: str, steps: Steps) -> None:
     reader.open_from_front_page("The Five-Cent Ferry")
     steps.done("the article opens with its teaser, and the paid part is not in the page")
     picture = reader.ask_for_code()
@@ -101,8 +116,8 @@ def _buy_article(reader: Reader, steps: Steps) -> None:
     PICTURES.mkdir(exist_ok=True)
     wall(reader.page, "waiting").locator("[data-part=status], p").last.scroll_into_view_if_needed()
     reader.page.screenshot(path=WALL_PICTURE)
-    _expect_price(reader.pay(picture))
-    steps.done(f"the wallet reads the code from its pixels and pays {PRICE_SAT:,} sat")
+    _expect_price(reader.pay(picture, network))
+    steps.done(f"the wallet reads the code from its pixels and pays {PRICE_SAT:,} sat {network}")
     expect(reader.page.get_by_text(PAID_WORDS).first).to_be_visible()
     reader.expect_same_document()
     steps.done("the article opens by itself, without a reload")
@@ -112,19 +127,19 @@ def _buy_article(reader: Reader, steps: Steps) -> None:
     steps.done("it is still open after a reload")
 
 
-def _buy_file(reader: Reader, steps: Steps, file_bytes: bytes) -> None:
+def _buy_file(reader: Reader, steps: Steps, file_bytes: bytes, way: str) -> None:
     reader.open_from_front_page("The Bell on Gannet Rock")
-    picture = reader.ask_for_code()
+    picture = reader.ask_for_code(way)
     steps.done("the file's page brings a QR code of its own")
-    _expect_price(reader.pay(picture))
+    _expect_price(reader.pay(picture, ON_CHAIN))
     expect(wall(reader.page, "download")).to_be_visible()
     reader.expect_same_document()
-    steps.done("it is paid, and the download is offered without a reload")
+    steps.done(f"it is paid {ON_CHAIN}, and the download is offered without a reload")
     expect_download(reader.page, file_bytes)
     steps.done(f"the file arrives, {len(file_bytes):,} bytes, each the same")
 
 
-def _buy_without_scripts(reader: Reader, steps: Steps) -> None:
+def _buy_without_scripts(reader: Reader, network: str, steps: Steps) -> None:
     page = reader.plain_page
     page.bring_to_front()
     page.goto(f"{reader.site_url}/ferry.html")
@@ -132,8 +147,10 @@ def _buy_without_scripts(reader: Reader, steps: Steps) -> None:
     page.get_by_role("button", name="Pay with bitcoin").click()
     code = page.get_by_role("img", name="QR code")
     expect(code).to_be_visible()
+    # Visible is not drawn, and the picture comes with a request of its own.
+    expect(code).to_have_js_property("complete", True)
     picture = code.screenshot()
-    _expect_price(reader.pay(picture))
+    _expect_price(reader.pay(picture, network))
     page.bring_to_front()
     # The page loads itself again every few seconds.
     expect(page.get_by_text(PAID_WORDS).first).to_be_visible(timeout=STEP_TIMEOUT_MS)

@@ -1,8 +1,9 @@
 """``make demo``: the whole system on one machine, with a private chain and no real money.
 
-Starts a Bitcoin node on regtest, the server and its jobs, a magazine that sells
-an article and a file, and a page that plays the reader's phone wallet. Ends all
-of them with Ctrl-C. ``--check`` plays the reader as well and says what happened.
+Starts a Bitcoin node on regtest, a Lightning network of two wallets with a channel, the
+server and its jobs, a magazine that sells an article and a file, and a page that plays
+the reader's phone wallet. Ends all of them with Ctrl-C. ``--check`` plays the reader as
+well and says what happened.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -23,6 +25,12 @@ from demo.background import BackgroundServer
 from demo.check import check
 from demo.children import Child, ChildDied
 from demo.ports import FIRST_PORT, PortTaken, pick_ports
+from demo.regtest.lightning import (
+    PUSHED_SAT,
+    LightningNetwork,
+    LightningNetworkError,
+    NotInstalled,
+)
 from demo.regtest.node import RegtestNode, RegtestNodeError
 from demo.shop import GIFT_SAT, USD_PER_BTC, Addresses, CommandFailed, Shop, bitcache_command
 from demo.shop import server_environment as environment
@@ -34,6 +42,9 @@ BLOCK_EVERY_S = 20
 READY_TIMEOUT_S = 60
 #: SIGINT as well: a shell without job control starts background programs deaf to it.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NO_LIGHTNING = """
+Electrum is not installed, so everything is paid on-chain here.
+"""
 PORTS = ("the server", "its live events", "the magazine", "the wallet")
 
 
@@ -69,17 +80,42 @@ class Watch(threading.Thread):
         self.join()
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The chain, and the Lightning network on top of it where its programs are installed."""
+
+    node: RegtestNode
+    lightning: LightningNetwork | None
+
+
+def start_networks(stack: contextlib.ExitStack, folder: Path) -> Networks:
+    """Start the node and, if possible, the Lightning network; fill the operator's wallet."""
+    try:
+        lightning = stack.enter_context(LightningNetwork())
+        node = lightning.node
+    except NotInstalled as error:
+        print(f"  no Lightning: {error}", flush=True)
+        lightning = None
+        node = stack.enter_context(RegtestNode(folder / "node"))
+        node.fund_wallet()
+    fill_till(node)
+    step("a private Bitcoin chain, and a wallet that payouts leave from")
+    if lightning:
+        step("two Lightning wallets, the operator's and the reader's, with a channel between them")
+    return Networks(node, lightning)
+
+
 @contextlib.contextmanager
-def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop, RegtestNode]]:
+def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop, Networks]]:
     """Start everything in order, and end it in the opposite order."""
     addresses = Addresses.of_ports(ports)
     with contextlib.ExitStack() as stack:
         try:
-            node = stack.enter_context(RegtestNode(folder / "node"))
-            node.fund_wallet()
-            fill_till(node)
-            step("a private Bitcoin chain, and a wallet that payouts leave from")
-            env = environment(folder, ports, node.rpc_url)
+            networks = start_networks(stack, folder)
+            node, lightning = networks.node, networks.lightning
+            env = environment(
+                folder, ports, node.rpc_url, lightning.merchant if lightning else None
+            )
             shop = Shop(folder, env, addresses.site)
             shop.make_database()
             step("a database")
@@ -88,17 +124,18 @@ def whole_system(folder: Path, ports: list[int]) -> Iterator[tuple[Watch, Shop, 
                 child = Child(f"bitcache-{name}", [bitcache_command(), name], env, folder)
                 stack.callback(child.stop)
                 children.append(child)
-            shop.open()
+            shop.open(PUSHED_SAT if lightning else 0)
             step("a merchant, a site, an article and a file")
             wait_until_ready(addresses, children)
             step("the server and its jobs")
             site = create_site(addresses.server, addresses.events, shop.items)
             stack.enter_context(BackgroundServer(site, ports[2]))
-            stack.enter_context(BackgroundServer(create_wallet(node, USD_PER_BTC), ports[3]))
+            wallet = create_wallet(node, USD_PER_BTC, lightning.reader if lightning else None)
+            stack.enter_context(BackgroundServer(wallet, ports[3]))
             watch = Watch(node, children)
             watch.start()
             stack.callback(watch.stop)
-            yield watch, shop, node
+            yield watch, shop, networks
         finally:
             # Everything ends now; another Ctrl-C must not leave a part behind.
             for number in END_SIGNALS:
@@ -129,7 +166,7 @@ def wait_until_ready(addresses: Addresses, children: list[Child]) -> None:
     )
 
 
-def announce(addresses: Addresses, ports: list[int]) -> None:
+def announce(addresses: Addresses, ports: list[int], over_lightning: bool) -> None:
     """Tell the person what to open and what to do there."""
     if ports[0] != FIRST_PORT or ports[-1] != FIRST_PORT + len(ports) - 1:
         print("\nSome of the usual ports are taken, so these are others.")
@@ -149,11 +186,10 @@ Bitcache is running with a private chain. No real money moves.
    screenshot of the code, or paste the code from "Open in wallet", and
    press Pay. A balance is topped up in the same way.
 
-One bitcoin costs {USD_PER_BTC:,} dollars here, so that five cents are 5,000 sat. At a real
-rate five cents are a fraction of that: too little to pay on-chain, where the
-fee alone costs more. Prices like this need Lightning, which this version does
-not have yet; on-chain it sells what costs more than its fee.
-
+One bitcoin costs {USD_PER_BTC:,} dollars here, so that five cents are 5,000 sat and can be
+paid both ways. At a real rate five cents are a fraction of that: too little to pay
+on-chain, where the fee alone costs more, and Lightning alone is offered.
+{"" if over_lightning else NO_LIGHTNING}
 A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""", flush=True)  # fmt: skip
 
 
@@ -164,13 +200,13 @@ def run(first_port: int | None, checking: bool) -> int:
     print("Starting:", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="bitcache-demo-") as folder,
-        whole_system(Path(folder), ports) as (watch, shop, node),
+        whole_system(Path(folder), ports) as (watch, shop, networks),
     ):
         if checking:
             print("Reading:", flush=True)
-            problem = check(addresses, shop, node)
+            problem = check(addresses, shop, networks.node, networks.lightning)
         else:
-            announce(addresses, ports)
+            announce(addresses, ports, networks.lightning is not None)
             wait_for_the_end(watch)
             problem = ""
     problem = watch.failure or problem
@@ -199,7 +235,13 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    except (PortTaken, RegtestNodeError, ChildDied, CommandFailed) as error:
+    except (
+        PortTaken,
+        RegtestNodeError,
+        LightningNetworkError,
+        ChildDied,
+        CommandFailed,
+    ) as error:
         print(f"The demo could not start. {error}", file=sys.stderr)
         return 1
 

@@ -18,6 +18,7 @@ from embit.networks import NETWORKS
 from bitcache_server.rails.onchain.descriptors import derive
 from demo.bell import write_bell
 from demo.ports import HOST
+from demo.regtest.electrum_daemon import ElectrumDaemon
 from demo.till import FLOAT_SAT, PAYING_WALLET
 
 PAID = Path(__file__).with_name("paid")
@@ -59,8 +60,13 @@ class Addresses:
         )
 
 
-def server_environment(folder: Path, ports: list[int], node_url: str) -> dict[str, str]:
-    """Return the environment of the server: nothing of ours, and its settings."""
+def server_environment(
+    folder: Path, ports: list[int], node_url: str, lightning: ElectrumDaemon | None = None
+) -> dict[str, str]:
+    """Return the environment of the server: nothing of ours, and its settings.
+
+    Without a Lightning wallet of the operator it sells on-chain alone.
+    """
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("BITCACHE_")}
     addresses = Addresses.of_ports(ports)
     return inherited | {
@@ -81,6 +87,17 @@ def server_environment(folder: Path, ports: list[int], node_url: str) -> dict[st
         "BITCACHE_GIFT_SAT": str(GIFT_SAT),
         "BITCACHE_GIFT_BUDGET_SAT_PER_DAY": str(100 * GIFT_SAT),
         "BITCACHE_GIFTS_PER_ADDRESS": "100",
+        **(_lightning_settings(lightning) if lightning else {}),
+    }
+
+
+def _lightning_settings(wallet: ElectrumDaemon) -> dict[str, str]:
+    return {
+        "BITCACHE_RAILS": "lightning,onchain",
+        "BITCACHE_LIGHTNING_BACKEND": "electrum",
+        "BITCACHE_LIGHTNING_URL": wallet.url,
+        # Electrum has one password for everything.
+        "BITCACHE_LIGHTNING_SECRET": wallet.user_password,
     }
 
 
@@ -112,11 +129,16 @@ class Shop:
         """Create the tables."""
         self.run("db", "upgrade")
 
-    def open(self) -> None:
-        """Book the float of the paying wallet; add the merchant, the site and the items."""
+    def open(self, lightning_float_sat: int) -> None:
+        """Book what the operator put in; add the merchant, the site and the items.
+
+        ``lightning_float_sat`` is the operator's side of the channel, 0 without Lightning.
+        """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_bell(self.file)
         self.run("ledger", "deposit", "onchain", str(FLOAT_SAT))
+        if lightning_float_sat:
+            self.run("ledger", "deposit", "lightning", str(lightning_float_sat))
         self.merchant_id = self.run("merchant", "add", "--name", "Slack Water")["id"]
         address, _ = derive(watch_only_descriptor(), 0, "regtest")
         self.run("merchant", "terms", self.merchant_id, "--payout-address", address)

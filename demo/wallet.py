@@ -1,7 +1,8 @@
 """The reader's phone wallet of the demo: a page that reads a QR code and pays it.
 
-It spends the coins of the regtest node, but shows a small purse of its own, as a
-reader would have one, and refuses to spend more than is in it. The node pays the fees.
+It spends the coins of the regtest node and pays through the channel of the reader's own
+Lightning wallet, but shows a small purse of its own, as a reader would have one, and
+refuses to spend more than is in it. The network's fees are not taken from it.
 """
 
 import io
@@ -14,7 +15,8 @@ from bitcoinrpc.authproxy import JSONRPCException
 from flask import Flask, Response, jsonify, render_template, request
 from PIL import Image, UnidentifiedImageError
 
-from demo.bip21 import NotAPaymentCode, parse_payment_code
+from demo.payment_codes import NotAPaymentCode, PaymentCode, parse_payment_code
+from demo.regtest.electrum_daemon import ElectrumDaemon, LightningNetworkError
 from demo.regtest.node import RegtestNode
 
 PAGE = Path(__file__).with_name("wallet_page")
@@ -26,30 +28,43 @@ MAX_IMAGE_BYTES = 20_000_000
 class Sent:
     """A payment that left the wallet."""
 
-    txid: str
+    reference: str
+    """The transaction id, or the preimage that proves a Lightning payment."""
     amount_sat: int
 
 
 class Purse:
     """What the reader has and what they have paid."""
 
-    def __init__(self, node: RegtestNode) -> None:
+    def __init__(self, node: RegtestNode, lightning: ElectrumDaemon | None) -> None:
         self.balance_sat = PURSE_SAT
         self.sent: list[Sent] = []
         self._node = node
+        self._lightning = lightning
         self._lock = threading.Lock()
 
-    def pay(self, address: str, amount_sat: int) -> None:
+    def pay(self, destination: str, amount_sat: int) -> None:
         """Send the amount; raise NotAPaymentCode in words for the reader."""
+        code = parse_payment_code(destination)
+        # An invoice is paid as it stands.
+        amount_sat = code.amount_sat or amount_sat
         with self._lock:
             if not 0 < amount_sat <= self.balance_sat:
                 raise NotAPaymentCode("There is not enough in the wallet for that.")
-            try:
-                txid = self._node.pay(address, amount_sat)
-            except JSONRPCException as error:
-                raise NotAPaymentCode(f"The payment was refused: {error.message}") from error
+            reference = self._send(code, amount_sat)
             self.balance_sat -= amount_sat
-            self.sent.insert(0, Sent(txid, amount_sat))
+            self.sent.insert(0, Sent(reference, amount_sat))
+
+    def _send(self, code: PaymentCode, amount_sat: int) -> str:
+        try:
+            if not code.over_lightning:
+                return self._node.pay(code.destination, amount_sat)
+            if self._lightning is None:
+                raise NotAPaymentCode("This wallet has no Lightning channel.")
+            return self._lightning.pay(code.destination)
+        except (JSONRPCException, LightningNetworkError) as error:
+            words = getattr(error, "message", None) or str(error)
+            raise NotAPaymentCode(f"The payment was refused: {words}") from error
 
 
 def read_qr(image: bytes) -> str:
@@ -66,16 +81,18 @@ def read_qr(image: bytes) -> str:
     return str(codes[0].text)
 
 
-def create_wallet(node: RegtestNode, usd_per_btc: int) -> Flask:
-    """Return the wallet's web app."""
+def create_wallet(
+    node: RegtestNode, usd_per_btc: int, lightning: ElectrumDaemon | None = None
+) -> Flask:
+    """Return the wallet's web app; without a Lightning wallet it pays on-chain alone."""
     app = Flask(
         "demo_wallet", template_folder=str(PAGE), static_folder=PAGE, static_url_path="/static"
     )
     app.config["MAX_CONTENT_LENGTH"] = MAX_IMAGE_BYTES
-    purse = Purse(node)
+    purse = Purse(node, lightning)
 
     def state() -> Response:
-        payments = [{"txid": s.txid, "amount_sat": s.amount_sat} for s in purse.sent]
+        payments = [{"reference": s.reference, "amount_sat": s.amount_sat} for s in purse.sent]
         return jsonify(balance_sat=purse.balance_sat, usd_per_btc=usd_per_btc, payments=payments)
 
     @app.get("/")
@@ -90,12 +107,16 @@ def create_wallet(node: RegtestNode, usd_per_btc: int) -> Flask:
     def read() -> Response:
         text = read_qr(request.get_data()) if request.mimetype != "text/plain" else ""
         code = parse_payment_code(text or request.get_data(as_text=True))
-        return jsonify(address=code.address, amount_sat=code.amount_sat)
+        return jsonify(
+            destination=code.destination,
+            amount_sat=code.amount_sat,
+            over_lightning=code.over_lightning,
+        )
 
     @app.post("/pay")
     def pay() -> Response:
         order = request.get_json()
-        purse.pay(str(order["address"]), int(order["amount_sat"]))
+        purse.pay(str(order["destination"]), int(order["amount_sat"]))
         return state()
 
     @app.errorhandler(NotAPaymentCode)

@@ -3,9 +3,13 @@
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat('en');
 let usdPerBtc = 0;
+let destination = '';
 
 const usd = (sat) =>
   new Intl.NumberFormat('en', { style: 'currency', currency: 'USD' }).format((sat / 1e8) * usdPerBtc);
+
+/** An invoice has hundreds of characters that nobody compares. */
+const shorten = (text) => (text.length > 70 ? `${text.slice(0, 24)}…${text.slice(-12)}` : text);
 
 async function call(path, options) {
   const response = await fetch(path, options);
@@ -24,10 +28,10 @@ function showState({ balance_sat, usd_per_btc, payments }) {
   $('balance').textContent = number.format(balance_sat);
   $('balance-usd').textContent = `${usd(balance_sat)} at the demo's rate`;
   if (!payments.length) return;
-  const rows = payments.map(({ txid, amount_sat }) => {
+  const rows = payments.map(({ reference, amount_sat }) => {
     const row = document.createElement('li');
     const id = document.createElement('code');
-    id.textContent = `${txid.slice(0, 10)}…`;
+    id.textContent = `${reference.slice(0, 10)}…`;
     row.append(id, `−${number.format(amount_sat)} sats`);
     return row;
   });
@@ -37,12 +41,14 @@ function showState({ balance_sat, usd_per_btc, payments }) {
 async function read(body, type) {
   $('problem').textContent = '';
   try {
-    const { address, amount_sat } = await call('/read', {
+    const { amount_sat, over_lightning, ...code } = await call('/read', {
       method: 'POST',
       headers: { 'Content-Type': type },
       body,
     });
-    $('address').textContent = address;
+    destination = code.destination;
+    $('address').textContent = shorten(destination);
+    $('network').textContent = over_lightning ? 'over Lightning, to the invoice' : 'on-chain, to the address';
     $('amount').value = amount_sat ?? '';
     $('amount').readOnly = amount_sat !== null;
     $('amount-usd').textContent = amount_sat === null ? '' : usd(amount_sat);
@@ -81,7 +87,7 @@ $('review').addEventListener('submit', async (event) => {
   event.preventDefault();
   $('pay').disabled = true;
   try {
-    const order = { address: $('address').textContent, amount_sat: Number($('amount').value) };
+    const order = { destination, amount_sat: Number($('amount').value) };
     const headers = { 'Content-Type': 'application/json' };
     showState(await call('/pay', { method: 'POST', headers, body: JSON.stringify(order) }));
     show('done');

@@ -22,6 +22,7 @@ def test_everybody_plays_their_part_in_real_browsers() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("  ok ")]
     assert len(steps) == 19
+    assert "reads the code from its pixels and pays 5,000 sat over Lightning" in done.stdout
     assert "without a reload" in done.stdout
     assert "without JavaScript" in done.stdout
     assert "takes the gift" in done.stdout

@@ -13,8 +13,8 @@ import pytest
 import qrcode
 
 from demo.bell import RATE_HZ, SECONDS, write_bell
-from demo.bip21 import NotAPaymentCode
 from demo.children import Child, ChildDied
+from demo.payment_codes import NotAPaymentCode
 from demo.ports import HOST, PortTaken, is_free, pick_ports
 from demo.regtest.node import RegtestNode
 from demo.run import Watch
