@@ -9,17 +9,31 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 
-from tests.bench import block_scan, grant_check, invoices, lnbits, unlocks
+from tests.bench import (
+    block_scan,
+    grant_check,
+    invoices,
+    l402,
+    lightning_invoices,
+    lightning_latency,
+    lnbits,
+    unlocks,
+    waiting,
+)
 from tests.bench.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[float], Sequence[Row]]] = {
     "grants": grant_check.measure,
+    "l402": l402.measure,
     "unlocks": unlocks.measure,
     "merchant": unlocks.measure_one_merchant,
     "history": unlocks.measure_history,
     "lnbits": lnbits.measure,
     "scan": block_scan.measure,
     "invoices": invoices.measure,
+    "lightning": lightning_invoices.measure,
+    "latency": lightning_latency.measure,
+    "waiting": waiting.measure,
 }
 
 

@@ -1,41 +1,27 @@
 """Beside LNbits: paying between two of its wallets through its API, and an unlock of ours.
 
-``python -m tests.bench lnbits`` installs LNbits into a folder of its own (``.cache``, which
-git ignores) with the newest Python that it takes. It runs with its FakeWallet on the same
-PostgreSQL server as ours, and its rate providers are switched off, so that nothing is
-looked for over the network.
+LNbits comes from an environment of its own, which ``.ci/setup lnbits`` makes. It runs with
+its FakeWallet on the same PostgreSQL server as ours.
 """
 
 import json
 import os
-import secrets
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from tests.bench.readers import SERVER_OPTIONS, readers
-from tests.bench.server import CONNECTIONS, served
+from tests.bench.server import CONNECTIONS, requests_per_second, served
 from tests.bench.table import Row, in_turns
 from tests.bench.unlocks import WORKERS, configuration
+from tests.support.lnbits import VERSION, Lnbits
 from tests.support.postgres import PostgresServer
 
-VERSION = "1.6.2"
-#: It wants Python 3.10 to 3.12. The second requirement is what its own lock file says:
-#: with a newer bitstring its bolt11 cannot be imported.
-REQUIREMENTS = (f"lnbits=={VERSION}", "bitstring<5")
-PYTHONS = ("python3.12", "python3.11", "python3.10", "python3")
-FOLDER = Path(__file__).parents[2] / ".cache" / f"lnbits-{VERSION}"
-START_TIMEOUT_S = 120
 IDLE_TIMEOUT_S = 60
 PAYER_SAT, PRICE_SAT = 10_000_000, 1
 #: Several times what it was ever seen to reach.
@@ -49,7 +35,6 @@ PEER = (
 
 def measure(seconds: float) -> Sequence[Row]:
     """Return the row of the comparison."""
-    program = _install()
     print(f"  ours: {configuration()}\n  {PEER}")
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer(durable=True, options=SERVER_OPTIONS))
@@ -57,7 +42,7 @@ def measure(seconds: float) -> Sequence[Row]:
         ours = stack.enter_context(
             served("bitcache_server.app:create_app", crowd.environment, WORKERS)
         )
-        peer = stack.enter_context(_lnbits(program, server.create_database("lnbits")))
+        peer = open_peer(stack, server.create_database("lnbits"))
         payments, paying, unlocks = in_turns(
             lambda: peer.payments_per_second(seconds),
             lambda: peer.payments_per_second(seconds, with_invoice=False),
@@ -82,42 +67,12 @@ def measure(seconds: float) -> Sequence[Row]:
     ]
 
 
-def _install() -> Path:
-    """Return the peer's program, installed when it is not there yet."""
-    program = FOLDER / "bin" / "lnbits"
-    if not program.exists():
-        python = next(name for name in PYTHONS if _suits(name))
-        print(f"  installing LNbits {VERSION} with {python} …", flush=True)
-        subprocess.run([python, "-m", "venv", "--clear", str(FOLDER)], check=True)
-        pip = [str(FOLDER / "bin" / "python"), "-m", "pip", "install", "-qq", *REQUIREMENTS]
-        subprocess.run(pip, check=True)
-    return program
-
-
-def _suits(python: str) -> bool:
-    check = "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))"
-    try:
-        return subprocess.run([python, "-c", check], check=False).returncode == 0
-    except OSError:
-        return False
-
-
-class Lnbits:
+class Peer:
     """A running LNbits with a wallet that pays and one that is paid."""
 
-    def __init__(self, base_url: str, pid: int) -> None:
-        self._base_url = base_url
-        self._pid = pid
-        login = {"username": "bench", "password": secrets.token_hex(16)}
-        login["password_repeat"] = login["password"]
-        token = self._call("PUT", "/api/v1/auth/first_install", login)["access_token"]
-        signed_in = {"Authorization": f"Bearer {token}"}
-        self._payer, self._payee = (
-            self._call("POST", "/api/v1/wallet", {"name": name}, signed_in)
-            for name in ("payer", "payee")
-        )
-        balance = {"id": self._payer["id"], "amount": PAYER_SAT}
-        self._call("PUT", "/users/api/v1/balance", balance, signed_in)
+    def __init__(self, server: Lnbits) -> None:
+        self._server = server
+        self._payer, self._payee = server.wallet("payer", PAYER_SAT), server.wallet("payee")
 
     def payments_per_second(self, seconds: float, *, with_invoice: bool = True) -> float:
         """Return how many payments a second one wallet made to the other."""
@@ -133,6 +88,17 @@ class Lnbits:
         self._wait_until_idle()
         return paid / (ended - began)
 
+    def invoices_per_second(self, seconds: float) -> float:
+        """Return how many invoices a second one wallet made."""
+        body = json.dumps({"out": False, "amount": PRICE_SAT, "unit": "sat", "memo": "bench"})
+        script = (
+            'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            f'wrk.headers["X-Api-Key"] = "{self._payee.invoice_key}"\nwrk.body = [[{body}]]'
+        )
+        made = requests_per_second(f"{self._server.url}/api/v1/payments", seconds, script)
+        self._wait_until_idle()
+        return made
+
     def _wait_until_idle(self) -> None:
         """Let it finish what a payment leaves behind, which would slow down what comes next."""
         ends_at = time.monotonic() + IDLE_TIMEOUT_S
@@ -145,93 +111,25 @@ class Lnbits:
             before_s = now_s
 
     def _cpu_s(self) -> float:
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _invoice(self, _number: int = 0) -> str:
-        body = {"out": False, "amount": PRICE_SAT, "unit": "sat", "memo": "bench"}
-        key = {"X-Api-Key": self._payee["inkey"]}
-        return str(self._call("POST", "/api/v1/payments", body, key)["bolt11"])
+        return str(self._server.invoice(self._payee, PRICE_SAT)["bolt11"])
 
     def _pay(self, invoice: str, ends_at: float) -> int:
         if time.perf_counter() > ends_at:
             return 0
-        invoice = invoice or self._invoice()
-        key = {"X-Api-Key": self._payer["adminkey"]}
-        done = self._call("POST", "/api/v1/payments", {"out": True, "bolt11": invoice}, key)
+        done = self._server.pay(self._payer, invoice or self._invoice())
         if done["status"] != "success":
             raise RuntimeError(f"The payment is {done['status']}.")
         return 1
 
-    def _call(
-        self, method: str, path: str, body: Any, headers: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        request = urllib.request.Request(
-            self._base_url + path,
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json", **(headers or {})},
-            method=method,
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return dict(json.load(answer) or {})
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{path}: {error.code} {error.read().decode()[:500]}") from None
 
-
-@contextmanager
-def _lnbits(program: Path, database_url: str) -> Iterator[Lnbits]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def open_peer(stack: ExitStack, database_url: str) -> Peer:
+    """Return a running LNbits with its FakeWallet on that database, which ends with the stack."""
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    # LNbits has another name for the driver.
     database = make_url(database_url).set(drivername="postgres")
-    with TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "LNBITS_BACKEND_WALLET_CLASS": "FakeWallet",
-            "LNBITS_DATABASE_URL": database.render_as_string(hide_password=False),
-            "LNBITS_DATA_FOLDER": folder,
-            "LNBITS_ADMIN_UI": "true",
-            "LNBITS_EXTENSIONS_DEACTIVATE_ALL": "true",
-            "LNBITS_EXTENSIONS_MANIFESTS": "[]",
-            "LNBITS_PRICE_AGGREGATOR_ENABLED": "false",
-            "LNBITS_EXCHANGE_RATE_PROVIDERS": "[]",
-            "LNBITS_RATE_LIMIT_NO": "100000000",
-            "AUTH_HTTPS_ONLY": "false",
-            "ENABLE_LOG_TO_FILE": "false",
-            "LOGURU_LEVEL": "ERROR",
-            "DEBUG": "false",
-            # Whatever it would still look for elsewhere ends here at once.
-            "ALL_PROXY": "http://127.0.0.1:9",
-            "HTTP_PROXY": "http://127.0.0.1:9",
-            "HTTPS_PROXY": "http://127.0.0.1:9",
-        }
-        # It looks for its pages in the working directory.
-        packages = next(FOLDER.glob("lib/python3.*/site-packages"))
-        command = [str(program), "--port", str(port), "--host", "127.0.0.1"]
-        with (FOLDER / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env=environment, cwd=packages, stdout=log, stderr=log
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, process)
-            yield Lnbits(url, process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    ends_at = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < ends_at and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/api/v1/health", timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"LNbits did not start; see {FOLDER / 'log'}.")
+    url = database.render_as_string(hide_password=False)
+    return Peer(stack.enter_context(Lnbits(folder, url)))
