@@ -76,6 +76,8 @@ INVOICE_PERMISSIONS = tuple(
 PAYOUT_PERMISSIONS = ("uri:/routerrpc.Router/SendPaymentV2", "uri:/routerrpc.Router/TrackPaymentV2")
 
 _PAGE = 1_000
+#: How often the list is read again while nothing was ever settled.
+_LOOK_EVERY_S = 2.0
 _NOWHERE = "00" * 32
 
 
@@ -140,19 +142,23 @@ class LndBackend:
         """GET /v1/invoices/subscribe (SubscribeInvoices), from a settle index on.
 
         For LND a settle index of 0 means none given, and what was settled before is then
-        not sent: from there it is looked up.
+        not sent: up to the first settlement the list is read, and the stream only wakes.
         """
-        index = int(cursor or 0)
-        if index == 0:
-            before = self._settled_so_far()
-            top = max((index for index, _ in before), default=0)
-            if cursor is None:
-                return SettledPage((), str(top))
-            if before:
-                return SettledPage(tuple(paid for _, paid in sorted(before)), str(top))
-        news = self._subscribe(index, wait_s)
-        top = max((index for index, _ in news), default=index)
-        return SettledPage(tuple(paid for _, paid in sorted(news)), str(top))
+        if cursor is None:
+            return SettledPage((), _top(self._settled_so_far(), 0))
+        index = int(cursor)
+        news = self._subscribe(index, wait_s) if index else self._first_ever(wait_s)
+        return SettledPage(tuple(paid for _, paid in sorted(news)), _top(news, index))
+
+    def _first_ever(self, wait_s: float) -> list[tuple[int, Settled]]:
+        """Wait for the first settlement; the next look finds one between look and stream."""
+        ends_at = time.monotonic() + wait_s
+        while True:
+            found = self._settled_so_far()
+            left_s = ends_at - time.monotonic()
+            if found or left_s <= 0:
+                return found
+            self._subscribe(0, min(left_s, _LOOK_EVERY_S))
 
     def pay(self, order: PayOrder) -> Sent:
         """POST /v2/router/send (SendPaymentV2), which pays a payment hash once only."""
@@ -281,3 +287,7 @@ class LndBackend:
                 offset = int(answer["last_index_offset"])
             if len(invoices) < _PAGE:
                 return found
+
+
+def _top(news: list[tuple[int, Settled]], index: int) -> str:
+    return str(max((one for one, _ in news), default=index))
