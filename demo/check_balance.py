@@ -9,6 +9,7 @@ from demo.checking import (
     Steps,
     Watcher,
     expect_download,
+    press_and_close,
     wall,
 )
 from demo.passkeys import Passkeys
@@ -61,8 +62,7 @@ def _read_from_the_gift(devices: Devices, page: Page, steps: Steps) -> None:
     steps.done("one click opens the popup, and a reader who never paid takes the gift")
     popup.screenshot(path=PICTURES / "popup.png")
     _come_into_view(popup)
-    with popup.expect_event("close"):
-        allow.click()
+    press_and_close(popup, allow)
     expect(page.get_by_text(PAID_WORDS).first).to_be_visible()
     steps.done("the popup closes, and the article opens by itself")
 
@@ -119,8 +119,7 @@ def _come_back_with_the_code(devices: Devices, code: str) -> None:
     popup = waiting.value
     expect(popup.get_by_text("costs nothing")).to_be_visible()
     _come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("button", name="Continue", exact=True).click()
+    press_and_close(popup, popup.get_by_role("button", name="Continue", exact=True))
     expect(page.get_by_text(PAID_WORDS).first).to_be_visible()
 
 

@@ -1,10 +1,12 @@
 """What the parts of the demo's check share."""
 
+import contextlib
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Locator, Page
+from playwright.sync_api import Error as BrowserError
 
 from demo.shop import FILE_NAME, Addresses
 
@@ -56,6 +58,15 @@ class Steps:
 def wall(page: Page, view: str) -> Locator:
     """Return the wall of a page while it shows this view."""
     return page.locator(f'bitcache-paywall [data-view="{view}"]')
+
+
+def press_and_close(popup: Page, button: Locator) -> None:
+    """Press what closes the window; fail when it stays open.
+
+    It may be gone before the browser has said that the click is over.
+    """
+    with popup.expect_event("close"), contextlib.suppress(BrowserError):
+        button.click()
 
 
 def expect_download(page: Page, file_bytes: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
+from demo.checking import press_and_close
 from tests.e2e.live_shop import ARTICLE_SAT, FILE_SAT, GIFT_SAT, LiveShop
 from tests.e2e.wall import (
     CHROMIUM,
@@ -82,8 +83,7 @@ def allow(page: Page, auto_sat: int = 0) -> None:
         popup.get_by_text("Limits for").click()
         popup.get_by_label("Open without a click up to").fill(str(auto_sat))
     come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("button", name="Allow and").click()
+    press_and_close(popup, popup.get_by_role("button", name="Allow and"))
 
 
 def start(page: Page, url: str) -> None:
@@ -112,8 +112,7 @@ def test_allow_once_then_one_click(page: Page, live: LiveShop) -> None:
     take_gift(popup)
     expect(popup.locator("main")).to_contain_text(live.site.origin.removeprefix("http://"))
     come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("button", name="Allow and read").click()
+    press_and_close(popup, popup.get_by_role("button", name="Allow and read"))
     shown = expect_view(page, "unlocked")
     expect(page.locator(".bitcache-content")).to_contain_text(LOCKED)
     expect(shown).to_contain_text("5,000 sats paid from your balance. 15,000 sats left.")
@@ -188,14 +187,12 @@ def test_a_window_closed_half_way_leaves_nothing_behind(page: Page, live: LiveSh
     popup = open_popup(page)
     take_gift(popup)
     come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("link", name="Not now").click()
+    press_and_close(popup, popup.get_by_role("link", name="Not now"))
     expect(wall(page)).to_contain_text("Nothing was paid")
     assert live.wallets() == [(0, GIFT_SAT)]
     assert live.count_allowances() == 0
     allow_again = open_popup(page)
-    with allow_again.expect_event("close"):
-        allow_again.get_by_role("button", name="Allow and read").click()
+    press_and_close(allow_again, allow_again.get_by_role("button", name="Allow and read"))
     expect_view(page, "unlocked")
 
 
@@ -390,8 +387,7 @@ def test_revoked_on_the_wallet_page(context: BrowserContext, page: Page, live: L
     assert live.grants() == [("article", True)]
     popup = open_popup(page)
     come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("button", name="Allow and").click()
+    press_and_close(popup, popup.get_by_role("button", name="Allow and"))
     expect_view(page, "download")
     # What was read before stays open.
     page.goto(live.article())
@@ -488,8 +484,7 @@ def test_a_browser_that_forgot_gets_the_allowance_again(page: Page, live: LiveSh
     popup = open_popup(page)
     # The wallet is known, the site is allowed: one button.
     come_into_view(popup)
-    with popup.expect_event("close"):
-        popup.get_by_role("button", name="Continue", exact=True).click()
+    press_and_close(popup, popup.get_by_role("button", name="Continue", exact=True))
     expect_view(page, "download")
     assert live.count_allowances() == 1
 
@@ -566,6 +561,5 @@ def test_a_window_that_has_just_come_up_takes_no_click(page: Page, live: LiveSho
         popup.wait_for_timeout(300)
         expect(allowing).to_be_visible()
     come_into_view(popup)
-    with popup.expect_event("close"):
-        allowing.click()
+    press_and_close(popup, allowing)
     expect_view(page, "unlocked")
