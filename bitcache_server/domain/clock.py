@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+SECONDS_PER_DAY = 86_400
+
 Clock = Callable[[], int]
 
 

@@ -10,9 +10,6 @@ from enum import StrEnum
 
 from bitcache_server.domain.outcome import Outcome
 
-DAY_S = 86_400
-"""The limits look at this much time."""
-
 
 class PayoutState(StrEnum):
     """Where a payout stands."""

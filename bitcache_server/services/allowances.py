@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import (
     AllowanceExpired,
     AllowanceRevoked,
@@ -34,7 +35,6 @@ from bitcache_server.tokens.allowances import AllowanceClaims, issue_allowance
 from bitcache_server.tokens.secrets import hash_secret, new_id
 from bitcache_server.tokens.verifier import check_challenge_format, matches
 
-SECONDS_PER_DAY = 86_400
 APPROVAL_PURPOSE = "allowance"
 APPROVAL_LIFETIME_S = 600
 APPROVAL_BYTES = 32

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import (
     BitcacheError,
     ConnectionInvalid,
@@ -37,7 +38,6 @@ from bitcache_server.services.top_up import create_top_up
 from bitcache_server.services.unlock_item import Unlocked, UnlockOrder, read_offer, unlock_item
 from bitcache_server.services.wallet_connections import (
     RAIL_NAME,
-    SECONDS_PER_DAY,
     check_relays,
     connection_text,
     is_open,

@@ -16,6 +16,7 @@ import altcha
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import GiftUnavailable, ProofOfWorkInvalid, UnknownWallet
 from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.ledger import recipes
@@ -27,7 +28,6 @@ from bitcache_server.services.deps import Deps
 from bitcache_server.services.one_time_codes import Purpose, use_once
 from bitcache_server.services.wallets import create_wallet
 
-DAY_S = 86_400
 WORK = Purpose("gift_work", 600)
 #: PBKDF2, because a browser computes it in its own machine code: what takes a phone a
 #: second takes a farm's computer not much less. SHA-256 by itself is a thousand times
@@ -58,7 +58,7 @@ def gift_on_offer_msat(deps: Deps, session: Session, wallet_id: str | None = Non
     gift_msat = deps.settings.gift_sat * MSAT_PER_SAT
     if not gift_msat or (wallet_id is not None and _had_gift(session, wallet_id)):
         return 0
-    query = select(GiftDay.given_msat).where(GiftDay.day == deps.clock() // DAY_S)
+    query = select(GiftDay.given_msat).where(GiftDay.day == deps.clock() // SECONDS_PER_DAY)
     given_msat = session.scalar(query) or 0
     return gift_msat if given_msat + gift_msat <= _budget_msat(deps) else 0
 
@@ -111,7 +111,7 @@ def take_gift(
 
 def forget_gift_addresses(deps: Deps, session: Session) -> int:
     """Empty the address hashes that no limit needs; return how many. Opens its transaction."""
-    old = (Gift.address_hash != "", Gift.created_at < deps.clock() - DAY_S)
+    old = (Gift.address_hash != "", Gift.created_at < deps.clock() - SECONDS_PER_DAY)
     emptied = update(Gift).where(*old).values(address_hash="").returning(Gift.wallet_id)
     with write_transaction(session):
         return len(session.execute(emptied).all())
@@ -164,7 +164,7 @@ def _require_offer(deps: Deps, session: Session, wallet_id: str | None) -> int:
 
 def _require_address(deps: Deps, session: Session, block_hash: str) -> None:
     """Raise GiftUnavailable when the block had its gifts; closed wallets count as well."""
-    lately = (Gift.address_hash == block_hash, Gift.created_at > deps.clock() - DAY_S)
+    lately = (Gift.address_hash == block_hash, Gift.created_at > deps.clock() - SECONDS_PER_DAY)
     count = session.scalar(select(func.count()).select_from(Gift).where(*lately)) or 0
     if count >= deps.settings.gifts_per_address:
         raise GiftUnavailable(
@@ -193,7 +193,7 @@ def _use_work(deps: Deps, session: Session, solution: str) -> None:
 
 def _take_from_budget(deps: Deps, session: Session, gift_msat: int) -> None:
     """Count a gift against today's budget, in one statement; raise GiftUnavailable."""
-    today = deps.clock() // DAY_S
+    today = deps.clock() // SECONDS_PER_DAY
     # Around midnight two processes may stand in two days: both lock both rows in order.
     for day in (today - 1, today):
         insert_missing(session, GiftDay, day=day, given_msat=0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import (
     AddressInvalid,
     IdempotencyConflict,
@@ -17,7 +18,6 @@ from bitcache_server.domain.errors import (
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.payout_state import (
     COUNTED_STATES,
-    DAY_S,
     OPEN_STATES,
     PayoutState,
     needs_approval,
@@ -175,7 +175,7 @@ def check_limits(
 def left_today_msat(deps: Deps, session: Session, owner_account: str) -> int:
     """Return what an owner may still be paid within 24 hours, by their limit and that of all."""
     settings = deps.settings
-    since = deps.clock() - DAY_S
+    since = deps.clock() - SECONDS_PER_DAY
     everyone_msat = settings.payout_max_sat_per_day * MSAT_PER_SAT - _paid_since(session, since)
     if not owner_account.startswith("wallet:"):
         return max(0, everyone_msat)
@@ -231,7 +231,7 @@ def _lock_limits(session: Session) -> None:
 def _first_state(deps: Deps, session: Session, wanted: PayoutRequest) -> PayoutState:
     unapproved_msat = _paid_since(
         session,
-        deps.clock() - DAY_S,
+        deps.clock() - SECONDS_PER_DAY,
         Payout.owner_account == wanted.owner_account,
         Payout.state != PayoutState.APPROVAL,
         Payout.id.not_in(select(PayoutApproval.payout_id)),

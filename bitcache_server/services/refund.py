@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import (
     AlreadyRefunded,
     MerchantBalanceTooLow,
@@ -34,7 +35,6 @@ BY_MERCHANT = "merchant"
 BY_READER = "reader"
 BY_UNDO = "undo"
 
-SECONDS_PER_DAY = 86_400
 #: The time in which ``Merchant.refunds_per_reader`` and ``SPARE_UNDOS`` count.
 READER_LIMIT_S = 30 * SECONDS_PER_DAY
 #: How many more purchases of a merchant's items a wallet may undo than keep, in that time.

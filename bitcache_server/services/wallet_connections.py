@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import (
     ConfigurationError,
     ConnectionInvalid,
@@ -33,7 +34,6 @@ from bitcache_server.services.wallets import require_open_wallet
 from bitcache_server.tokens.sealing import seal, unseal
 
 RAIL_NAME = "lightning"
-SECONDS_PER_DAY = 86_400
 #: Longer than any connection text with a few relays.
 MAX_TEXT_CHARS = 2_000
 #: What the wallet must let us do: pay, and say what became of it.

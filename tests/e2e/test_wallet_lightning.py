@@ -60,7 +60,8 @@ def looks_right(page: Page) -> None:
 
 
 def visitor(browser: Browser, **options: object) -> BrowserContext:
-    context = browser.new_context(viewport={"width": 320, "height": 690}, **options)  # type: ignore[arg-type]
+    shape = {"viewport": {"width": 320, "height": 690}, **options}
+    context = browser.new_context(**shape)  # type: ignore[arg-type]  # any of its options
     context.set_default_timeout(20_000)
     return context
 

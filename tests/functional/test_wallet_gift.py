@@ -12,6 +12,7 @@ import altcha
 import pytest
 from sqlalchemy import func, select
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.ledger import Wallet
@@ -20,7 +21,6 @@ from bitcache_server.models.wallets import Gift, GiftDay, OneTimeCode
 from bitcache_server.services.close_wallet import close_wallet
 from bitcache_server.services.gifts import (
     ATTEMPT_COST,
-    DAY_S,
     WORK,
     address_hash,
     forget_gift_addresses,
@@ -85,7 +85,7 @@ def test_a_wallet_without_a_gift_gets_one_and_only_one(shop: World) -> None:
     assert (reader.cookie, reader.wallet_id) == (before, wallet_id)
     assert gift_on_offer_msat(shop.deps, shop.session, wallet_id) == 0
     assert refusal(reader, spare[0]) == (409, "gift_unavailable")
-    shop.clock.pass_time(2 * DAY_S)
+    shop.clock.pass_time(2 * SECONDS_PER_DAY)
     answer = reader.call("/wallet/gift/challenge", {})
     assert (answer.status_code, answer.get_json()["code"]) == (409, "gift_unavailable")
     assert gifts_given(shop) == 1
@@ -103,7 +103,7 @@ def test_clearing_cookies_in_a_loop_ends_soon(shop: World) -> None:
         solved = Reader(shop, "192.0.2.1").solve()
         assert refusal(Reader(shop, address), solved) == (409, "gift_unavailable")
     assert Reader(shop, "198.51.101.1").take_gift().status_code == 201
-    shop.clock.pass_time(DAY_S)
+    shop.clock.pass_time(SECONDS_PER_DAY)
     assert Reader(shop, "198.51.100.1").take_gift().status_code == 201
     assert gifts_given(shop) == 5
 
@@ -137,7 +137,7 @@ def test_the_budget_of_a_day_is_never_exceeded(shop: World) -> None:
     assert gift_on_offer_msat(shop.deps, shop.session) == 0
     answer = Reader(shop, "203.0.9.1").call("/wallet/gift/challenge", {})
     assert "All gifts of today are given" in answer.get_json()["detail"]
-    shop.clock.pass_time(DAY_S)
+    shop.clock.pass_time(SECONDS_PER_DAY)
     assert gift_on_offer_msat(shop.deps, shop.session) == GIFT_MSAT
     assert Reader(shop, "203.0.9.1").take_gift().status_code == 201
 
@@ -266,10 +266,10 @@ def test_work_is_good_for_ten_minutes_also_when_the_clock_jumps(
 
 
 def test_a_clock_that_jumps_ahead_and_back_frees_no_gift(shop: World) -> None:
-    shop.clock.pass_time(30 * DAY_S)
+    shop.clock.pass_time(30 * SECONDS_PER_DAY)
     for _ in range(3):
         assert Reader(shop).take_gift().status_code == 201
-    shop.clock.pass_time(-30 * DAY_S)
+    shop.clock.pass_time(-30 * SECONDS_PER_DAY)
     assert Reader(shop).call("/wallet/gift/challenge", {}).status_code == 409
     assert Reader(shop, "203.0.1.1").take_gift().status_code == 201
 
@@ -277,7 +277,7 @@ def test_a_clock_that_jumps_ahead_and_back_frees_no_gift(shop: World) -> None:
 def test_only_a_keyed_hash_of_the_network_is_kept_and_for_a_day(shop: World) -> None:
     first, second = Reader(shop, "198.51.100.7"), Reader(shop, "203.0.113.5")
     assert first.take_gift().status_code == 201
-    shop.clock.pass_time(DAY_S // 2)
+    shop.clock.pass_time(SECONDS_PER_DAY // 2)
     assert second.take_gift().status_code == 201
     shop.session.rollback()
     stored = {row.wallet_id: row.address_hash for row in shop.session.scalars(select(Gift))}
@@ -286,7 +286,7 @@ def test_only_a_keyed_hash_of_the_network_is_kept_and_for_a_day(shop: World) -> 
     assert stored[first.wallet_id] != address_hash(shop.deps, "198.51.101.7")
     assert "198.51.100" not in "".join(stored.values())
     assert forget_gift_addresses(shop.deps, shop.session) == 0
-    shop.clock.pass_time(DAY_S // 2 + 1)
+    shop.clock.pass_time(SECONDS_PER_DAY // 2 + 1)
     assert forget_gift_addresses(shop.deps, shop.session) == 1
     shop.session.rollback()
     left = {row.wallet_id: row.address_hash for row in shop.session.scalars(select(Gift))}
