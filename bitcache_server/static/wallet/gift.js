@@ -98,6 +98,8 @@ export function serveGiftButton(onTaken) {
   const button = document.getElementById('gift');
   const failed = document.getElementById('gift_failed');
   if (!button || !failed) return;
+  // Shown only now: a press before anything listens would be lost without a word.
+  button.hidden = false;
   button.addEventListener('click', async () => {
     if (button.ariaDisabled === 'true') return;
     const words = button.textContent;
