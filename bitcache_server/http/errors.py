@@ -235,9 +235,13 @@ def _form_has_null_byte() -> bool:
     return any("\x00" in name + value for name, value in request.form.items(multi=True))
 
 
-def log_unexpected(translated: errors.BitcacheError) -> None:
-    """Log the exception that is being handled, when the operator must know of it."""
+def log_unexpected(translated: errors.BitcacheError, place: str | None = None) -> None:
+    """Log the exception that is being handled, when the operator must know of it.
+
+    ``place`` is where it happened, by default the endpoint that Flask is at.
+    """
+    place = place or f"{request.method} {request.endpoint}"
     if isinstance(translated, errors.RailError):
-        log.warning("at %s %s: %s", request.method, request.endpoint, translated.detail)
+        log.warning("at %s: %s", place, translated.detail)
     elif status_of(type(translated)) == 500:
-        log.exception("unexpected error at %s %s", request.method, request.endpoint)
+        log.exception("unexpected error at %s", place)

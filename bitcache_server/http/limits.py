@@ -10,7 +10,7 @@ import time
 from functools import cache
 from typing import Protocol
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from limits import RateLimitItem, parse_many
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -26,6 +26,9 @@ INVOICES = "invoices"
 SITE_INVOICES = "site_invoices"
 UNLOCKS = "unlocks"
 RECOVERIES = "recoveries"
+
+#: Names, in a request's environment, of what was counted before Flask got it.
+COUNTED = "bitcache.counted"
 
 
 class Counter(Protocol):
@@ -84,6 +87,8 @@ def check_limit(name: str, who: str | None = None) -> None:
 
     ``who`` is counted, by default the caller's address block.
     """
+    if name in request.environ.get(COUNTED, ()):
+        return
     settings = deps().settings
     limits = {
         READS: settings.limit_reads_per_address,

@@ -20,6 +20,7 @@ from bitcache_server.http import (
 from bitcache_server.http.api_v1 import ROUTES, read_content, read_file
 from bitcache_server.http.document import document_route
 from bitcache_server.http.grant_check import GrantCheck
+from bitcache_server.http.invoices import Invoices
 from bitcache_server.http.routing import add_routes
 from bitcache_server.http.unlocks import Unlocks
 from bitcache_server.services.deps import deps_of
@@ -41,7 +42,7 @@ def init_app(app: Flask) -> None:
     wallet.register(app)
     lnurl.register(app)
     gift_page.register(app)
-    served = GrantCheck(app, Unlocks(app, app.wsgi_app))
+    served = GrantCheck(app, Unlocks(app, Invoices(app, app.wsgi_app)))
     hops = settings.trusted_proxies
     # Flask documents this as the way to add middleware.
     app.wsgi_app = ProxyFix(served, x_for=hops, x_proto=hops) if hops else served  # type: ignore[method-assign]

@@ -5,9 +5,6 @@ to the route behind it, which says the same. Two things make it quick: an offer 
 for a moment, and on PostgreSQL clicks that arrive together are sent together.
 """
 
-import io
-import json
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -20,7 +17,7 @@ from bitcache_server.http.api_v1.unlock_item import PATH, UnlockItem, unlock_jso
 from bitcache_server.http.auth import MAX_TOKEN_CHARS
 from bitcache_server.http.body import check_idempotency_key
 from bitcache_server.http.context import block_of
-from bitcache_server.http.errors import problem, status_of, translate
+from bitcache_server.http.front import is_small_post, read_body, send, send_problem
 from bitcache_server.http.limits import UNLOCKS, hit_all
 from bitcache_server.services.deps import deps_of
 from bitcache_server.services.fill_wallet import fill_for
@@ -29,17 +26,6 @@ from bitcache_server.services.unlock_quickly import QuickUnlocks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger(__name__)
-
-#: An item's id, a price and a flag; whatever is longer is for the route behind.
-MAX_BODY_BYTES = 2_000
-HEADERS = [
-    ("Vary", "Origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Access-Control-Expose-Headers", "Retry-After"),
-]
-OK_HEADERS = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), *HEADERS]
 
 
 class Unlocks:
@@ -57,17 +43,17 @@ class Unlocks:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer a good order; let the app answer everything else."""
-        order = self._order(environ) if _is_plain(environ) else None
+        order = self._order(environ) if self._is_for_here(environ) else None
         if order is None or self._is_limited(environ):
             return self._inner(environ, start_response)
         try:
-            body = unlock_json(self._unlock(order)).encode()
-            status, headers = "200 OK", OK_HEADERS
+            body = unlock_json(self._unlock(order))
         except Exception as error:
-            body, status, headers = _problem(error)
-        origin = ("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"])
-        start_response(status, [*headers, origin, ("Content-Length", str(len(body)))])
-        return [body]
+            return send_problem(environ, start_response, error)
+        return send(start_response, environ["HTTP_ORIGIN"], "200 OK", body)
+
+    def _is_for_here(self, environ: "WSGIEnvironment") -> bool:
+        return "HTTP_ORIGIN" in environ and is_small_post(environ, PATH)
 
     def _unlock(self, order: UnlockOrder) -> Unlocked:
         try:
@@ -79,8 +65,7 @@ class Unlocks:
 
     def _order(self, environ: "WSGIEnvironment") -> UnlockOrder | None:
         """Return the order, or None and leave the request as it came."""
-        data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-        environ["wsgi.input"] = io.BytesIO(data)
+        data = read_body(environ)
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARS:
             return None
@@ -101,23 +86,3 @@ class Unlocks:
     def _is_limited(self, environ: "WSGIEnvironment") -> bool:
         limit = self._deps.settings.limit_unlocks_per_address
         return hit_all(self._app, limit, UNLOCKS, block_of(environ.get("REMOTE_ADDR", ""))) > 0
-
-
-def _is_plain(environ: "WSGIEnvironment") -> bool:
-    length = environ.get("CONTENT_LENGTH") or ""
-    return (
-        environ["PATH_INFO"] == PATH
-        and environ["REQUEST_METHOD"] == "POST"
-        and "HTTP_ORIGIN" in environ
-        and environ.get("CONTENT_TYPE") == "application/json"
-        and length.isdecimal()
-        and int(length) <= MAX_BODY_BYTES
-    )
-
-
-def _problem(error: Exception) -> tuple[bytes, str, list[tuple[str, str]]]:
-    translated = translate(error)
-    if status_of(type(translated)) == 500:
-        log.exception("unexpected error at POST %s", PATH)
-    values, status, headers = problem(translated)
-    return json.dumps(values).encode(), f"{status} {translated.code}", [*headers.items(), *HEADERS]

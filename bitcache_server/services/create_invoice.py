@@ -49,13 +49,28 @@ def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice
         # Nobody pays for a file that is not there.
         deps.files.describe(item.file_path)
     priced = quote(deps, session, item.price_currency, item.price_amount)
-    invoice = new_invoice(deps, priced.must(), order.challenge, merchant=merchant, item=item)
-    _set_price(invoice, item, priced)
+    invoice = price_invoice(deps, order, item, merchant, priced)
     if order.rail is not None:
         require_offer(deps, session, merchant, order.rail, invoice.amount_msat)
     session.add(invoice)
     session.flush()
     give_address(deps, session, invoice, order.rail)
+    return invoice
+
+
+def price_invoice(
+    deps: Deps, order: InvoiceOrder, item: Item, merchant: Merchant, priced: Quote
+) -> Invoice:
+    """Return the order's invoice, which is in no session yet.
+
+    It keeps the price as the merchant wrote it, and the rate behind the amount. Raises
+    RateUnavailable or InvalidPrice.
+    """
+    invoice = new_invoice(deps, priced.must(), order.challenge, merchant=merchant, item=item)
+    invoice.price_currency, invoice.price_amount = item.price_currency, item.price_amount
+    if priced.rate is not None:
+        invoice.rate_price_per_btc = priced.rate.price_per_btc
+        invoice.rate_as_of = priced.rate.as_of
     return invoice
 
 
@@ -120,14 +135,6 @@ def new_invoice(
         changed_at=now,
         version=FIRST_VERSION,
     )
-
-
-def _set_price(invoice: Invoice, item: Item, priced: Quote) -> None:
-    """Keep the price as the merchant wrote it, and the rate behind the amount."""
-    invoice.price_currency, invoice.price_amount = item.price_currency, item.price_amount
-    if priced.rate is not None:
-        invoice.rate_price_per_btc = priced.rate.price_per_btc
-        invoice.rate_as_of = priced.rate.as_of
 
 
 def check_origin(deps: Deps, session: Session, site_id: str, origin: str | None) -> None:

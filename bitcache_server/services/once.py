@@ -34,11 +34,16 @@ def once(
             session,
             owner_id=scope,
             key=key,
-            request=idempotency.request_hash(request),
+            request=call_hash(request),
             produce=lambda: produce().model_dump(mode="json"),
             now=deps.clock(),
         )
     return json.dumps(remembered.result)
+
+
+def call_hash(request: object) -> str:
+    """Return what is kept of a call's request: another request's is another one."""
+    return idempotency.request_hash(request)
 
 
 def in_transaction(session: Session, produce: Callable[[], R]) -> R:

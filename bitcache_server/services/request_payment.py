@@ -138,13 +138,17 @@ def _order(
 def _words(
     deps: Deps, session: Session, invoice: Invoice, merchant: Merchant | None
 ) -> tuple[str, str]:
-    """Return what a wallet shows, and what the invoice commits to: JSON in one form only."""
     item = session.get(Item, invoice.item_id) if invoice.item_id else None
     site = session.get(Site, invoice.site_id) if invoice.site_id else None
     title = item.title if item else ""
     where = site.name if site else deps.settings.public_url.partition("://")[2]
     if item is None:
         title = f"Payment to {merchant.name}" if merchant else "Top-up of a balance"
+    return words_for(invoice, title, where)
+
+
+def words_for(invoice: Invoice, title: str, where: str) -> tuple[str, str]:
+    """Return what a wallet shows, and what the invoice commits to: JSON in one form only."""
     facts = {
         "amount_msat": invoice.amount_msat,
         "invoice": invoice.id,
@@ -214,7 +218,19 @@ def _store(
     confirmations: int,
 ) -> RequestRow:
     now = deps.clock()
-    row = RequestRow(
+    row = request_row(invoice, request, index, confirmations, now)
+    session.add(row)
+    invoice.changed_at = now
+    invoice.version += 1
+    session.flush()
+    return row
+
+
+def request_row(
+    invoice: Invoice, request: PaymentRequest, index: int | None, confirmations: int, now: int
+) -> RequestRow:
+    """Return a request as it is stored; it is not in a session yet."""
+    return RequestRow(
         invoice_id=invoice.id,
         rail=request.rail,
         destination=request.destination,
@@ -226,11 +242,6 @@ def _store(
         confirmations_required=confirmations,
         created_at=now,
     )
-    session.add(row)
-    invoice.changed_at = now
-    invoice.version += 1
-    session.flush()
-    return row
 
 
 def _confirmations(deps: Deps, invoice: Invoice) -> int:

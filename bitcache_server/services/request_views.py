@@ -56,7 +56,7 @@ def request_views(deps: Deps, session: Session, invoice: Invoice) -> list[Reques
         return []  # Nobody has asked how to pay yet.
     query = select(RequestRow).where(RequestRow.invoice_id == invoice.id)
     rows = {row.rail: row for row in session.scalars(query.order_by(RequestRow.rail))}
-    return [_request(deps, rows[name], invoice) for name in in_order(list(rows))]
+    return [request_view(deps, invoice, rows[name]) for name in in_order(list(rows))]
 
 
 def unified_view(deps: Deps, invoice: Invoice, requests: list[RequestView]) -> UnifiedView | None:
@@ -91,7 +91,8 @@ def _asked_msat(invoice: Invoice, row: RequestRow) -> int:
     return msat_to_sat_ceil(missing_msat or row.amount_msat) * MSAT_PER_SAT
 
 
-def _request(deps: Deps, row: RequestRow, invoice: Invoice) -> RequestView:
+def request_view(deps: Deps, invoice: Invoice, row: RequestRow) -> RequestView:
+    """Return how the invoice can be paid over the rail of a request."""
     amount_msat = _asked_msat(invoice, row)
     amount_sat = msat_to_sat_ceil(amount_msat)
     lightning = row.rail == LIGHTNING

@@ -1,5 +1,6 @@
 """What the API shows: the JSON of items and invoices, described for OpenAPI."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from pydantic import BaseModel, Field
@@ -201,9 +202,23 @@ def _price(
 
 def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
     """Return the public view of an invoice."""
-    settings = deps.settings
     requests = request_views(deps, session, invoice)
     merchant = session.get(Merchant, invoice.merchant_id) if invoice.merchant_id else None
+    rails = rails_for(deps, session, merchant, invoice.amount_msat)
+    # Nobody pays before they are told where.
+    payments = _payments(deps, session, invoice) if requests else []
+    return assemble_invoice(deps, invoice, rails, requests, payments)
+
+
+def assemble_invoice(
+    deps: Deps,
+    invoice: Invoice,
+    rails: Sequence[str],
+    requests: list[RequestView],
+    payments: list[PaymentView],
+) -> InvoiceView:
+    """Return the public view of an invoice from its parts; asks no database."""
+    settings = deps.settings
     return InvoiceView(
         id=invoice.id,
         item=invoice.item_id,
@@ -214,11 +229,10 @@ def invoice_view(deps: Deps, session: Session, invoice: Invoice) -> InvoiceView:
         created_at=invoice.created_at,
         expires_at=invoice.expires_at,
         now=deps.clock(),
-        rails=list(rails_for(deps, session, merchant, invoice.amount_msat)),
+        rails=list(rails),
         requests=requests,
         unified=unified_view(deps, invoice, requests),
-        # Nobody pays before they are told where.
-        payments=_payments(deps, session, invoice) if requests else [],
+        payments=payments,
         received_msat=invoice.received_msat,
         missing_msat=invoice.missing_msat,
         credit_msat=invoice.credit_msat,

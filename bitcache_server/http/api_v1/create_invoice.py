@@ -1,8 +1,10 @@
 """POST /v1/invoices: a reader wants to pay for an item."""
 
 import json
+from collections.abc import Callable
 
 from flask import Response
+from pydantic import BaseModel
 
 from bitcache_server.domain import errors
 from bitcache_server.http.answers import json_answer
@@ -11,12 +13,15 @@ from bitcache_server.http.context import client_block, deps, page_origin, sessio
 from bitcache_server.http.limits import INVOICES, SITE_INVOICES, check_limit
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, NODE_ERRORS, Route
+from bitcache_server.models.sales import Invoice
 from bitcache_server.services.create_invoice import InvoiceOrder, get_invoice
 from bitcache_server.services.create_invoice import create_invoice as create
 from bitcache_server.services.items import site_of
 from bitcache_server.services.once import once
 from bitcache_server.services.request_payment import ask_for_payment, asks_a_node
 from bitcache_server.services.views import InvoiceView, invoice_view
+
+PATH = "/v1/invoices"
 
 
 class CreateInvoice(Body):
@@ -29,23 +34,32 @@ class CreateInvoice(Body):
     """Ask for a payment request over this rail at once, or over all on offer: ``any``."""
 
 
+class _Made(BaseModel):
+    """What is remembered of an invoice that a node is asked about after it is stored."""
+
+    id: str
+
+
+def key_owner(block: str) -> str:
+    """Return whose a key is: the caller's own, so that two who pick the same never meet."""
+    return f"reader:{block}"
+
+
+def key_request(body: CreateInvoice) -> list[object]:
+    """Return what a key's second call must ask for, too."""
+    return ["create_invoice", body.model_dump()]
+
+
 def create_invoice() -> Response:
     """Create an invoice."""
     body = read_json(CreateInvoice)
     check_limit(INVOICES)
     check_limit(SITE_INVOICES, site_of(deps(), session(), body.item))
     order = InvoiceOrder(body.item, body.challenge, body.rail, page_origin())
-    text = once(
-        deps(),
-        session(),
-        # A key is the caller's own: two readers who pick the same one never meet.
-        f"reader:{client_block()}",
-        idempotency_key(),
-        ["create_invoice", body.model_dump()],
-        lambda: invoice_view(deps(), session(), create(deps(), session(), order)),
-    )
     if body.rail is None or not asks_a_node(deps(), body.rail):
+        text = _create(body, order, lambda made: invoice_view(deps(), session(), made))
         return json_answer(text, 201)
+    text = _create(body, order, lambda made: _Made(id=made.id))
     # Asked now that no transaction is open. The same key asks for the same invoice again,
     # so that who lost the answer is not given another one to pay.
     invoice_id = str(json.loads(text)["id"])
@@ -53,10 +67,21 @@ def create_invoice() -> Response:
     return json_answer(invoice_view(deps(), session(), get_invoice(session(), invoice_id)), 201)
 
 
+def _create(body: CreateInvoice, order: InvoiceOrder, show: Callable[[Invoice], BaseModel]) -> str:
+    return once(
+        deps(),
+        session(),
+        key_owner(client_block()),
+        idempotency_key(),
+        key_request(body),
+        lambda: show(create(deps(), session(), order)),
+    )
+
+
 ROUTE = Route(
     Endpoint(
         method="POST",
-        path="/v1/invoices",
+        path=PATH,
         operation_id="create_invoice",
         summary="Create an invoice",
         description=(
