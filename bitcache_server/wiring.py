@@ -106,7 +106,7 @@ def lightning_backend(settings: Settings) -> LightningBackend | None:
 def lnurl_client(settings: Settings, clock: Clock) -> LnurlClient:
     """Return what follows Lightning addresses; internal ones on a test network only."""
     local = settings.environment != "production" and settings.network == "regtest"
-    return LnurlClient(settings.lnurl_timeout_s, allow_local=local, clock=clock)
+    return LnurlClient(settings.lnurl_timeout_s, local, clock, own_url=settings.public_url)
 
 
 def _rate_sources(settings: Settings) -> Sequence[RateSource]:

@@ -18,10 +18,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bitcache_server.domain.money import ALL_MSAT
+
 FORMAT = "bitcache.solvency.v1"
 NONCE_BYTES = 32
-MAX_SUM_MSAT = 21_000_000 * 100_000_000 * 1_000
-"""All bitcoin there will ever be. A sum above it could only hide a negative one."""
+MAX_SUM_MSAT = ALL_MSAT
+"""A sum above all bitcoin could only hide a negative one."""
 _HASH_BYTES = 32
 
 
@@ -36,14 +38,6 @@ class Node:
         if len(self.hash) != _HASH_BYTES:
             raise ValueError("A hash has 32 bytes.")
         _check_sum(self.sum_msat)
-
-
-@dataclass(frozen=True, slots=True)
-class Sibling:
-    """The neighbour on the way to the root."""
-
-    node: Node
-    is_left: bool
 
 
 def leaf(wallet_id: str, nonce: bytes, sum_msat: int) -> Node:
@@ -83,14 +77,6 @@ def sibling_position(position: int, width: int) -> int | None:
     """Return where the neighbour stands on a level of that width; None when there is none."""
     neighbour = position ^ 1
     return neighbour if neighbour < width else None
-
-
-def root_of(start: Node, path: Sequence[Sibling]) -> Node:
-    """Return the root that a leaf and its neighbours lead to."""
-    node = start
-    for sibling in path:
-        node = join(sibling.node, node) if sibling.is_left else join(node, sibling.node)
-    return node
 
 
 def _number(sum_msat: int) -> bytes:

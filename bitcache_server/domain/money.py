@@ -15,6 +15,8 @@ from bitcache_server.domain.errors import InvalidPrice, UnknownCurrency
 MSAT_PER_SAT = 1_000
 SAT_PER_BTC = 100_000_000
 MSAT_PER_BTC = SAT_PER_BTC * MSAT_PER_SAT
+#: All bitcoin there will ever be; it fits a signed 64-bit integer four times.
+ALL_MSAT = 21_000_000 * MSAT_PER_BTC
 
 #: No single item costs more than this; anything above is a slip of the pen.
 MAX_PRICE_MSAT = 10 * MSAT_PER_BTC
@@ -134,13 +136,14 @@ def check_rate(rate: Decimal) -> Decimal:
 def check_price_msat(amount_msat: int) -> int:
     """Return the amount when an item can cost that much; raise InvalidPrice otherwise."""
     if not 0 < amount_msat <= MAX_PRICE_MSAT:
-        raise InvalidPrice(f"A price must be above 0 and at most {MAX_PRICE_MSAT // 1000} sat.")
+        raise InvalidPrice(f"A price must be above 0 and at most {format_sat(MAX_PRICE_MSAT)}.")
     return amount_msat
 
 
 def format_sat(amount_msat: int) -> str:
-    """Return an amount for people, exact to the msat: ``5 sat``, ``0.1 sat``."""
-    return f"{_shift(amount_msat, 3, trim=True)} sat"
+    """Return an amount for people, exact to the msat: ``1 sat``, ``5,000 sats``, ``0.1 sats``."""
+    sat = _shift(amount_msat, 3, trim=True, grouped=True)
+    return f"{sat} sat" if abs(amount_msat) == MSAT_PER_SAT else f"{sat} sats"
 
 
 def format_btc(amount_sat: int) -> str:
@@ -148,9 +151,10 @@ def format_btc(amount_sat: int) -> str:
     return _shift(amount_sat, 8, trim=True)
 
 
-def _shift(units: int, decimals: int, *, trim: bool = False) -> str:
+def _shift(units: int, decimals: int, *, trim: bool = False, grouped: bool = False) -> str:
     """Return ``units`` with the point moved left. Integers only, so nothing is rounded."""
     whole, rest = divmod(abs(units), 10**decimals)
     text = f"{rest:0{decimals}d}" if decimals else ""
     text = text.rstrip("0") if trim else text
-    return f"{'-' if units < 0 else ''}{whole}{'.' if text else ''}{text}"
+    whole_text = f"{whole:,}" if grouped else str(whole)
+    return f"{'-' if units < 0 else ''}{whole_text}{'.' if text else ''}{text}"

@@ -18,12 +18,13 @@ from bitcache_server.domain.errors import (
     UnknownTransfer,
     UnknownWallet,
 )
+from bitcache_server.domain.money import ALL_MSAT
 from bitcache_server.ledger.chart import AccountKind, parse
 from bitcache_server.models.ledger import NextTransferId, Transfer, Wallet
 from bitcache_server.models.session import AnySession, require_write_transaction
 
-MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1_000
-"""All bitcoin there will ever be; it fits a signed 64-bit integer four times."""
+MAX_AMOUNT_MSAT = ALL_MSAT
+"""All bitcoin there will ever be. More is no amount."""
 
 
 class Kind(StrEnum):

@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Entry, new_group_id, post
 from bitcache_server.ledger.order import Spend
 from bitcache_server.models.ledger import Grant, IdempotencyKey, Wallet
 from bitcache_server.models.session import AnySession
 from bitcache_server.models.wallets import Allowance
-
-SECONDS_PER_DAY = 86_400
 
 Answer = tuple[str, dict[str, Any]]
 

@@ -25,6 +25,7 @@ from bitcache_server.models.sales import Invoice, RequestRow
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.backend import InvoiceOrder, IssuedInvoice
 from bitcache_server.services import invoice_quickly
+from bitcache_server.services.invoice_store import store_together
 from tests.support.api import assert_refused, at_once, call
 from tests.support.databases import Databases
 from tests.support.lightning_world import (
@@ -265,11 +266,10 @@ def test_many_at_once_are_stored_together(
     shop: LightningWorld, routed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    store = invoice_quickly.store_together
 
     def counted(connection: Any, sales: Any) -> Any:
         sizes.append(len(sales))
-        return store(connection, sales)
+        return store_together(connection, sales)
 
     monkeypatch.setattr(invoice_quickly, "store_together", counted)
     meet = threading.Barrier(BUYERS)
@@ -351,10 +351,9 @@ def test_any_rail_is_quick_where_lightning_is_alone(
 
 
 def test_each_order_counts_once(databases: Databases, tmp_path: Path) -> None:
-    settings = {"limit_invoices_per_address": "3/hour"}
     with (
         databases.fresh("postgresql") as url,
-        opened_lightning_world(tmp_path, url, **settings) as shop,
+        opened_lightning_world(tmp_path, url, limit_invoices_per_address="3/hour") as shop,
     ):
         # The second goes on to the route, because its key was used.
         headers = {"Idempotency-Key": "once"}

@@ -22,11 +22,14 @@ from bitcache_server.domain.errors import (
     LightningUnreachable,
     RailError,
 )
-from bitcache_server.rails.lightning.backend import BackendSettings
+from bitcache_server.domain.outcome import Outcome
+from bitcache_server.rails.lightning.backend import BackendSettings, PayOrder
 from bitcache_server.rails.lightning.lnbits import LnbitsBackend
-from bitcache_server.rails.lightning.lnbits_api import LnbitsApi, NotLnbits
+from bitcache_server.rails.lightning.lnbits_api import LnbitsApi
+from bitcache_server.rails.lightning.rest import MissingAnswer, Refusal
 
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+HASH = "00" * 32
 
 Serve = Callable[[int, bytes], str]
 
@@ -53,6 +56,10 @@ def _start(handler: type[_Handler], context: ssl.SSLContext | None = None) -> Th
     return server
 
 
+def _api(url: str, certificate: str = "") -> LnbitsApi:
+    return LnbitsApi(BackendSettings(url, KEY, "", certificate, 5, False))
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Return a function that answers everything with a status and a body at an address."""
@@ -72,24 +79,25 @@ def serve() -> Iterator[Serve]:
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
+        (404, b'{"detail": "Payment does not exist."}', MissingAnswer),
         (401, b'{"detail": "No Api Key provided."}', LightningUnauthorized),
         (404, b'{"detail": "Wallet not found."}', LightningUnauthorized),
         (403, b'{"detail": "Invoice (or Admin) key required."}', LightningPermission),
         (429, b'{"detail": "Rate limit exceeded"}', LightningUnreachable),
-        (520, b'{"detail": "Insufficient balance.", "status": "failed"}', LightningRejected),
-        (400, b'{"detail": "Invoice has no amount."}', LightningRejected),
+        (520, b'{"detail": "Insufficient balance.", "status": "failed"}', Refusal),
+        (400, b'{"detail": "Invoice has no amount."}', Refusal),
         (500, b'{"detail": "Unexpected error! ID: 1"}', LightningUnreachable),
-        (404, b"<html>nginx</html>", NotLnbits),
-        (302, b"", NotLnbits),
-        (200, b"<html>It works!</html>", NotLnbits),
+        (404, b"<html>nginx</html>", LightningRejected),
+        (302, b"", LightningRejected),
+        (200, b"<html>It works!</html>", LightningRejected),
     ],
 )
 def test_each_bad_answer_has_its_error(
     serve: Serve, status: int, body: bytes, error: type[RailError]
 ) -> None:
-    api = LnbitsApi(serve(status, body), "", 5)
+    api = _api(serve(status, body))
     with pytest.raises(RailError) as caught:
-        api.call("GET", "/api/v1/wallet", KEY)
+        api.call("GET", "wallet", KEY)
     assert type(caught.value) is error
     assert KEY not in str(caught.value)
     api.close()
@@ -99,10 +107,23 @@ def test_a_stranger_s_view_of_a_payment_is_a_wrong_key(serve: Serve) -> None:
     settings = BackendSettings(serve(200, b'{"paid": true}'), KEY, KEY, "", 5, False)
     backend = LnbitsBackend(settings)
     with pytest.raises(LightningUnauthorized):
-        backend.lookup_invoice("00" * 32)
-    sent = backend.lookup_payment("00" * 32)
+        backend.lookup_invoice(HASH)
+    sent = backend.lookup_payment(HASH)
     assert (sent.outcome, sent.missing) == ("unknown", False)
     assert KEY not in repr(backend) + repr(settings) + sent.detail
+    backend.close()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"17", b'"ok"', b'{"details": {}}', b'{"details": 1}'])
+def test_json_of_another_form_is_no_answer(serve: Serve, body: bytes) -> None:
+    """Above all it never ends the run that asks about everybody's payments."""
+    backend = LnbitsBackend(BackendSettings(serve(200, body), KEY, KEY, "", 5, False))
+    for question in (backend.funds, lambda: backend.lookup_invoice(HASH)):
+        with pytest.raises(RailError):
+            question()
+    order = PayOrder("lnbc1", HASH, 1_000, 1_000, 5)
+    for sent in (backend.lookup_payment(HASH), backend.pay(order)):
+        assert (sent.outcome, sent.missing) == (Outcome.UNKNOWN, False)
     backend.close()
 
 
@@ -112,15 +133,15 @@ def test_a_certificate_is_checked_and_may_be_given(tmp_path: Path) -> None:
     server = _start(_Handler, context)
     url = f"https://127.0.0.1:{server.server_address[1]}"
     for certificate in ("", other_pem):
-        api = LnbitsApi(url, certificate, 5)
+        api = _api(url, certificate)
         with pytest.raises(LightningCertificate):
-            api.call("GET", "/", KEY)
+            api.call("GET", "wallet", KEY)
         api.close()
 
-    trusting = LnbitsApi(url, pem, 5)
-    assert trusting.call("GET", "/", KEY) == {}
+    trusting = _api(url, pem)
+    assert trusting.call("GET", "wallet", KEY) == {}
     trusting.close()
-    assert trusting.call("GET", "/", KEY) == {}  # it opens again
+    assert trusting.call("GET", "wallet", KEY) == {}  # it opens again
     trusting.close()
     server.shutdown()
     server.server_close()

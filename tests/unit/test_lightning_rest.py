@@ -16,6 +16,7 @@ from bitcache_server.domain.errors import (
     LightningUnreachable,
     RailError,
 )
+from bitcache_server.domain.money import ALL_MSAT
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.lightning import cln, lnd, lnd_answers
 from bitcache_server.rails.lightning.answers import (
@@ -52,6 +53,15 @@ class Elsewhere(RecordedLnd):
     def answer(self, call: Call) -> Answer:
         self.calls += 1
         return Answer(302, {"payment_request": "lnbcrt1", "r_hash": ""})
+
+
+class Older(RecordedLnd):
+    """A node whose macaroon was baked before closing channels were asked about."""
+
+    def answer(self, call: Call) -> Answer:
+        if call.path == "/v1/channels/pending":
+            return self.recording("macaroons").answer("denied")
+        return super().answer(call)
 
 
 @pytest.fixture
@@ -216,6 +226,13 @@ def test_a_proof_is_looked_at() -> None:
         assert settled(HASH, lie, 7).outcome is Outcome.UNKNOWN
 
 
+def test_a_fee_above_the_limit_is_believed_and_an_impossible_one_is_not() -> None:
+    """The books cannot carry it, and a run that stumbles over one pays nobody else."""
+    assert settled(HASH, PREIMAGE, ALL_MSAT).fee_msat == ALL_MSAT
+    for fee_msat in (-1, ALL_MSAT + 1):
+        assert settled(HASH, PREIMAGE, fee_msat).outcome is Outcome.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("states", "outcome"),
     [
@@ -296,3 +313,22 @@ def test_what_lnd_keeps_back_for_closing_is_ours_where_we_opened_the_channel() -
     channel = {"commit_fee": "2810", "initiator": True}
     assert lnd_answers.kept_for_fees_sat(channel) == 2_810
     assert lnd_answers.kept_for_fees_sat({**channel, "initiator": False}) == 0
+
+
+@pytest.mark.parametrize(("node_class", "kept_sat"), [(RecordedLnd, 10), (Older, 5)])
+def test_channels_that_close_are_ours_where_the_macaroon_sees_them(
+    connected: Callable[[RecordedLnd], LndBackend],
+    tmp_path: Path,
+    node_class: type[RecordedLnd],
+    kept_sat: int,
+) -> None:
+    """Of ten sats five are in channels that open, three in one that ends, two in a forced one."""
+    node = node_class(tmp_path)
+    backend = connected(node)
+    before = backend.funds()
+    node.node.set_funds(before.spendable_msat, None, node.node.funds().held_msat + 10_000)
+    after = backend.funds()
+    assert after.held_msat - before.held_msat == kept_sat * 1_000
+    assert after.spendable_msat == before.spendable_msat
+    # Who has an older macaroon sells on, and the doctor says what it lacks.
+    assert ("PendingChannels" in backend.check("regtest")) is (node_class is Older)

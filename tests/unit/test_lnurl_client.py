@@ -317,6 +317,10 @@ def test_a_callback_to_an_internal_or_odd_address(
     with pytest.raises(LnurlForbidden):
         client.check_paid(callback, "00" * 32)
     assert len(provider.asked) == 1
+    provider.terms.clear()
+    provider.invoice["verify"] = callback
+    with pytest.raises(LnurlForbidden if callback else LnurlRefused, match="verify"):
+        client.request_sale(provider.address, AMOUNT_MSAT, "regtest")
 
 
 @pytest.mark.parametrize(
@@ -420,6 +424,53 @@ def test_loopback_is_for_tests_only(provider: Provider) -> None:
     assert provider.asked == []
 
 
+@pytest.mark.parametrize(
+    ("own_url", "address"),
+    [
+        ("https://pay.example", "jane@pay.example"),
+        ("https://pay.example", "JANE@PAY.EXAMPLE:443"),
+        ("http://pay.example", "jane@pay.example"),
+        ("https://PAY.example./", "jane@pay.example"),
+        ("https://b\u00fccher.example", "jane@xn--bcher-kva.example"),
+        ("http://127.0.0.1:8000", "jane@127.0.0.1:8000"),
+        ("http://localhost:8000", "lightning:jane@127.0.0.1:8000"),
+    ],
+)
+def test_this_very_server_is_never_called(
+    monkeypatch: pytest.MonkeyPatch, own_url: str, address: str
+) -> None:
+    asked = resolving(monkeypatch, [PUBLIC])
+    client = LnurlClient(2, allow_local=True, own_url=own_url)
+    for use in (
+        lambda: client.refuse_own(address),
+        lambda: client.pay_terms(address),
+        lambda: client.request_invoice(address, AMOUNT_MSAT, "regtest"),
+        lambda: client.require_sellable(address, "regtest"),
+    ):
+        with pytest.raises(LightningAddressInvalid, match="this very server"):
+            use()
+    assert asked == []
+
+
+def test_another_server_is_not_this_one(provider: Provider) -> None:
+    """Another port is another host, and so is a name that only ends alike."""
+    client = LnurlClient(2, allow_local=True, own_url="http://127.0.0.1:1")
+    assert client.require_sellable(provider.address, "regtest") == provider.address
+    client = LnurlClient(2, allow_local=False, own_url="https://pay.example")
+    client.refuse_own("jane@other.pay.example")
+    client.refuse_own("jane@pay.example:8443")
+
+
+def test_a_provider_that_leads_back_to_us(provider: Provider) -> None:
+    client = LnurlClient(2, allow_local=True, own_url="https://pay.example")
+    provider.invoice["verify"] = "https://pay.example/lnurl/verify/00"
+    with pytest.raises(LnurlForbidden, match="this very server"):
+        client.request_sale(provider.address, AMOUNT_MSAT, "regtest")
+    provider.terms["callback"] = "https://pay.example/lnurl/pay/ada/callback"
+    with pytest.raises(LnurlForbidden, match="this very server"):
+        client.request_invoice(provider.address, AMOUNT_MSAT, "regtest")
+
+
 def test_a_provider_that_can_sell(provider: Provider, client: LnurlClient) -> None:
     assert client.require_sellable(provider.address.upper(), "regtest") == provider.address
     provider.terms["minSendable"] = 1
@@ -434,6 +485,8 @@ def test_a_provider_that_cannot_sell_is_told_why(provider: Provider, client: Lnu
     provider.invoice["verify"] = "https://10.0.0.1/"
     with pytest.raises(LightningAddressInvalid, match="internal"):
         client.require_sellable(provider.address, "regtest")
+    # Who is only paid needs none of that.
+    assert client.request_invoice(provider.address, AMOUNT_MSAT, "regtest").bolt11
     with pytest.raises(LightningAddressInvalid, match="mainnet"):
         client.require_sellable(provider.address, "mainnet")
     nobody = provider.address.replace("jane", "nobody")

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from bitcache_server.domain.merkle_sum import (
     MAX_SUM_MSAT,
     Node,
-    Sibling,
     build,
     join,
     leaf,
-    root_of,
     sibling_position,
 )
 from tests.vectors import make_solvency
@@ -52,12 +50,17 @@ def root_by_hand(proof: dict[str, Any]) -> tuple[str, int]:
     return found.hex(), total
 
 
+def root_of(start: Node, path: list[tuple[Node, bool]]) -> Node:
+    """Return the root that a leaf leads to, with its neighbours and whether each is left."""
+    node = start
+    for sibling, is_left in path:
+        node = join(sibling, node) if is_left else join(node, sibling)
+    return node
+
+
 def root_by_us(proof: dict[str, Any]) -> tuple[str, int]:
     path = [
-        Sibling(
-            Node(bytes.fromhex(step["hash"]), int(step["sum_msat"])),
-            {"left": True, "right": False}[step["side"]],
-        )
+        (Node(bytes.fromhex(step["hash"]), int(step["sum_msat"])), step["side"] == "left")
         for step in proof["path"]
     ]
     start = leaf(proof["wallet"], bytes.fromhex(proof["nonce"]), int(proof["sum_msat"]))
@@ -99,7 +102,7 @@ def test_each_leaf_of_a_tree_of_any_size_leads_to_its_root(sums: list[int]) -> N
         for level in levels:
             place = sibling_position(position, len(level))
             if place is not None:
-                path.append(Sibling(level[place], place < position))
+                path.append((level[place], place < position))
             position //= 2
         assert root_of(own, path) == root
 

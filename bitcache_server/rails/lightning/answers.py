@@ -1,15 +1,39 @@
-"""What becomes of a payment, said alike by every backend."""
+"""What becomes of an invoice and of a payment, said alike by every backend."""
 
 from bitcache_server.domain.errors import RailError
+from bitcache_server.domain.money import ALL_MSAT
 from bitcache_server.domain.outcome import Outcome
-from bitcache_server.rails.lightning.backend import Sent
+from bitcache_server.rails.lightning.backend import InvoiceStatus, Sent, Settled
 from bitcache_server.rails.lightning.decoding import preimage_fits
 
 
+def paid(settled: Settled) -> InvoiceStatus:
+    """Return that an invoice of ours was paid."""
+    return InvoiceStatus(Outcome.SETTLED, settled.amount_msat, settled.settled_at, settled.preimage)
+
+
+def not_paid(outcome: Outcome) -> InvoiceStatus:
+    """Return that nothing has come for an invoice of ours; UNKNOWN where the node has none."""
+    return InvoiceStatus(outcome, 0, 0, "")
+
+
+def proven(preimage: str, payment_hash: str) -> str:
+    """Return the preimage of an invoice of ours; empty for one that proves nothing.
+
+    Not every node behind a wallet tells it.
+    """
+    return preimage if preimage_fits(preimage, payment_hash) else ""
+
+
 def settled(payment_hash: str, preimage: str, fee_msat: int) -> Sent:
-    """Return SETTLED, or UNKNOWN when the proof does not fit: then somebody lies."""
+    """Return SETTLED, or UNKNOWN when proof or fee cannot be: then somebody lies.
+
+    A fee above the limit can be: not every node takes one.
+    """
     if not preimage_fits(preimage, payment_hash):
         return Sent(Outcome.UNKNOWN, 0, "", "The node shows a preimage that does not fit.")
+    if not 0 <= fee_msat <= ALL_MSAT:
+        return Sent(Outcome.UNKNOWN, 0, "", "The node tells a fee that cannot be.")
     return Sent(Outcome.SETTLED, fee_msat, preimage.lower(), "")
 
 
@@ -38,6 +62,11 @@ def may_not_pay() -> Sent:
     return Sent(Outcome.UNKNOWN, 0, "", "No secret that may pay was given.")
 
 
+def is_free(known: Sent) -> bool:
+    """Return whether nothing was paid or is under way, so far as the node knows."""
+    return known.outcome is Outcome.FAILED or known.missing
+
+
 def after_trouble(found: Sent, error: RailError, *, refused: bool) -> Sent:
     """Return what became of a payment whose call gave an error, given what a lookup found.
 
@@ -46,9 +75,7 @@ def after_trouble(found: Sent, error: RailError, *, refused: bool) -> Sent:
     """
     if found.outcome in (Outcome.SETTLED, Outcome.PENDING):
         return found
-    if refused and (found.outcome is Outcome.FAILED or found == no_such_payment()):
-        return failed(error.detail)
-    return unclear(error)
+    return failed(error.detail) if refused and is_free(found) else unclear(error)
 
 
 def network_words(chain: str, network: str) -> str:

@@ -2,8 +2,7 @@
 
 A backend is a thin translation of one API. It holds no state that must survive, may be
 used by several threads at once, and connects with its first call. The amounts are msat,
-the times Unix seconds. ``tests/contract/test_lightning_backends.py`` plays the same suite
-over every backend.
+the times Unix seconds. ``tests/contract/lightning`` plays the same suite over every backend.
 
 Secrets never stand in an error, a log line or a ``repr``.
 """

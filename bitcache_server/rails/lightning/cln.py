@@ -22,9 +22,12 @@ from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.lightning.answers import (
     after_trouble,
     failed,
+    is_free,
     may_not_pay,
     network_words,
     no_such_payment,
+    not_paid,
+    paid,
     settled,
     unclear,
     under_way,
@@ -46,7 +49,9 @@ from bitcache_server.rails.lightning.rest import (
     Refusal,
     RestClient,
     judge_by_status,
+    naming_payout_secret,
     said,
+    two_secrets,
     well_formed,
 )
 
@@ -99,12 +104,7 @@ class ClnBackend:
         self._rest = RestClient(settings, schemes=("https",), judge=judge)
         self._timeout_s = settings.timeout_s
         self._ended: set[str] = set()
-        self._invoices = _rune(settings.secret, "lightning_secret")
-        self._payouts = (
-            _rune(settings.payout_secret, "lightning_payout_secret")
-            if settings.payout_secret
-            else None
-        )
+        self._invoices, self._payouts = two_secrets(settings, _rune)
 
     @property
     def name(self) -> str:
@@ -141,26 +141,23 @@ class ClnBackend:
         answer = self._ask("listinvoices", self._invoices, payment_hash=payment_hash)
         with well_formed():
             if not answer["invoices"]:
-                return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
+                return not_paid(Outcome.UNKNOWN)
             [invoice] = answer["invoices"]
             match invoice["status"]:
                 case "paid":
-                    paid = _settled(invoice)
-                    return InvoiceStatus(
-                        Outcome.SETTLED, paid.amount_msat, paid.settled_at, paid.preimage
-                    )
+                    return paid(_settled(invoice))
                 case "expired":
-                    return InvoiceStatus(Outcome.FAILED, 0, 0, "")
+                    return not_paid(Outcome.FAILED)
                 case _:
-                    return InvoiceStatus(Outcome.PENDING, 0, 0, "")
+                    return not_paid(Outcome.PENDING)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
         """Call ``waitanyinvoice`` from a pay index on: the first may be waited for."""
         if cursor is None:
             answer = self._ask("listinvoices", self._invoices)
             with well_formed():
-                paid = [int(one["pay_index"]) for one in answer["invoices"] if "pay_index" in one]
-            return SettledPage((), str(max(paid, default=0)))
+                indexes = [int(one.get("pay_index", 0)) for one in answer["invoices"]]
+            return SettledPage((), str(max(indexes, default=0)))
         index = int(cursor)
         found: list[Settled] = []
         # It waits for whole seconds, so that a shorter wait is rounded up.
@@ -176,10 +173,8 @@ class ClnBackend:
 
     def pay(self, order: PayOrder) -> Sent:
         """Call ``xpay``, unless the node has such a payment: settled, or on its way."""
-        if self._payouts is None:
-            return may_not_pay()
         known = self.lookup_payment(order.payment_hash)
-        if known.outcome is not Outcome.FAILED and known != no_such_payment():
+        if self._payouts is None or not is_free(known):
             return known
         parameters: dict[str, Any] = {
             "invstring": order.bolt11,
@@ -250,11 +245,9 @@ class ClnBackend:
         self._probe("waitanyinvoice", self._invoices)
         if self._payouts is None:
             return f"{found}; it is not asked to pay."
-        try:
+        with naming_payout_secret():
             self._probe("xpay", self._payouts)
             self._ask("listpays", self._payouts, payment_hash=_NOWHERE)
-        except (LightningPermission, LightningUnauthorized) as error:
-            raise type(error)(f"lightning_payout_secret: {error.detail}") from None
         return f"{found}; it may receive and pay."
 
     def close(self) -> None:
@@ -287,11 +280,8 @@ class ClnBackend:
         self._ended.add(payment_hash)
 
     def _probe(self, method: str, rune: dict[str, str]) -> None:
-        """Call a method with a parameter that it does not have; the rune is looked at first."""
-        try:
-            self._ask(method, rune, doctor="check")
-        except LightningRejected:
-            return
+        """Call a method with a parameter that it does not have."""
+        self._rest.probe(f"/v1/{method}", rune, body={"doctor": "check"})
 
 
 def judge(status: int, body: Any) -> RailError:

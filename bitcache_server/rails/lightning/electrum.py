@@ -22,7 +22,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.outcome import Outcome
-from bitcache_server.rails.lightning.answers import network_words
+from bitcache_server.rails.lightning.answers import network_words, not_paid, paid
 from bitcache_server.rails.lightning.backend import (
     Abilities,
     BackendSettings,
@@ -39,6 +39,7 @@ from bitcache_server.rails.lightning.electrum_api import ElectrumApi
 from bitcache_server.rails.lightning.electrum_channels import Channel, funds_of
 from bitcache_server.rails.lightning.electrum_history import Place, received
 from bitcache_server.rails.lightning.electrum_payments import ElectrumPayments
+from bitcache_server.rails.lightning.polling import look_until
 from bitcache_server.rails.lightning.rest import MissingAnswer, well_formed
 
 BACKEND_NAME = "electrum"
@@ -104,29 +105,18 @@ class ElectrumBackend:
         try:
             self._api.call("get_request", request_id=payment_hash)
         except MissingAnswer:
-            return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
+            return not_paid(Outcome.UNKNOWN)
         for one in self._received():
             if one.payment_hash == payment_hash and self._is_whole(one):
-                return InvoiceStatus(Outcome.SETTLED, one.amount_msat, one.settled_at, one.preimage)
-        return InvoiceStatus(Outcome.PENDING, 0, 0, "")
+                return paid(one)
+        return not_paid(Outcome.PENDING)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
         """Look until something is new; see ``LightningBackend.settlements``."""
-        ends_at = time.monotonic() + wait_s
         place = Place.read(cursor)
         if place is None:
             return SettledPage((), Place.after(self._received()).cursor)
-        while True:
-            listed = self._received()
-            news = place.news(listed)
-            parts = {one.payment_hash for one in news if not self._is_whole(one)}
-            if parts:
-                listed = [one for one in listed if one.payment_hash not in parts]
-                news = place.news(listed)
-            left_s = ends_at - time.monotonic()
-            if news or left_s <= 0:
-                return SettledPage(news, Place.after(listed).cursor)
-            time.sleep(min(POLL_S, left_s))
+        return look_until(lambda: self._look(place), wait_s, POLL_S)
 
     def pay(self, order: PayOrder) -> Sent:
         """Pay what was never paid before; see ``LightningBackend.pay``."""
@@ -165,6 +155,12 @@ class ElectrumBackend:
                 "is not seen here. Switch it off: electrum setconfig bolt11_fallback false"
             )
         self._invoices_are_safe = True
+
+    def _look(self, place: Place) -> SettledPage:
+        listed = self._received()
+        parts = {one.payment_hash for one in place.news(listed) if not self._is_whole(one)}
+        listed = [one for one in listed if one.payment_hash not in parts]
+        return SettledPage(place.news(listed), Place.after(listed).cursor)
 
     def _is_whole(self, one: Settled) -> bool:
         """Return whether all parts of a payment are there; their sum only grows."""

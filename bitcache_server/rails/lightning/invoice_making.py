@@ -89,7 +89,8 @@ def sign_invoice(wording: Wording, now: int, private_key: str) -> Signed:
 @lru_cache(maxsize=8)
 def _key(private_key: str) -> PrivateKey:
     """Return the key with its public half, which takes as long to find as a signature."""
-    return PrivateKey.from_hex(private_key)
+    key: PrivateKey = PrivateKey.from_hex(private_key)
+    return key
 
 
 def scripted_preimage(text: str) -> str:

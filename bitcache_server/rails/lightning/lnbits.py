@@ -9,11 +9,9 @@ every proxy writes it down. So the list of payments is asked for once a second.
 """
 
 import itertools
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from bitcache_server.domain.errors import (
     AddressInvalid,
@@ -26,6 +24,16 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.domain.outcome import Outcome
+from bitcache_server.rails.lightning.answers import (
+    after_trouble,
+    may_not_pay,
+    no_such_payment,
+    not_paid,
+    paid,
+    proven,
+    settled,
+    unclear,
+)
 from bitcache_server.rails.lightning.backend import (
     Abilities,
     BackendSettings,
@@ -38,9 +46,16 @@ from bitcache_server.rails.lightning.backend import (
     Settled,
     SettledPage,
 )
-from bitcache_server.rails.lightning.decoding import decode, preimage_fits
-from bitcache_server.rails.lightning.lnbits_api import LnbitsApi, NotLnbits, PaymentMissing
+from bitcache_server.rails.lightning.decoding import decode
+from bitcache_server.rails.lightning.lnbits_api import LnbitsApi
+from bitcache_server.rails.lightning.polling import look_until
 from bitcache_server.rails.lightning.recent import BEGINNING, OVERLAP_S, Recent
+from bitcache_server.rails.lightning.rest import (
+    MissingAnswer,
+    Refusal,
+    naming_payout_secret,
+    well_formed,
+)
 
 BACKEND_NAME = "lnbits"
 POLL_S = 1.0
@@ -64,7 +79,7 @@ class LnbitsBackend:
             )
         self._invoice_key = settings.secret
         self._admin_key = settings.payout_secret
-        self._api = LnbitsApi(settings.url, settings.certificate, settings.timeout_s)
+        self._api = LnbitsApi(settings)
 
     @property
     def name(self) -> str:
@@ -98,37 +113,29 @@ class LnbitsBackend:
             body["unhashed_description"] = order.description.encode().hex()
         else:
             body["memo"] = order.memo
-        made = self._api.call("POST", "/api/v1/payments", self._invoice_key, body)
-        return IssuedInvoice(str(made["bolt11"]), str(made["payment_hash"]))
+        made = self._api.call("POST", "payments", self._invoice_key, body=body)
+        with well_formed():
+            return IssuedInvoice(str(made["bolt11"]), str(made["payment_hash"]))
 
     def lookup_invoice(self, payment_hash: str) -> InvoiceStatus:
         """Ask about an invoice of ours; see ``LightningBackend.lookup_invoice``."""
-        found = self._find(payment_hash, self._invoice_key)
-        if found is not None and found["amount"] < 0:
-            # The wallet paid itself, and LNbits shows the outgoing half.
-            mine = self._list({"payment_hash": payment_hash, "amount[gt]": 0})
-            found = mine[0] if mine else None
-        if found is None:
-            return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
-        outcome = _outcome(found)
-        if outcome is not Outcome.SETTLED:
-            return InvoiceStatus(outcome, 0, 0, "")
-        settled = _settled(found)
-        return InvoiceStatus(outcome, settled.amount_msat, settled.settled_at, settled.preimage)
+        with well_formed():
+            found = self._find(payment_hash, self._invoice_key)
+            if found is not None and found["amount"] < 0:
+                # The wallet paid itself, and LNbits shows the outgoing half.
+                mine = self._list({"payment_hash": payment_hash, "amount[gt]": 0})
+                found = mine[0] if mine else None
+            if found is None:
+                return not_paid(Outcome.UNKNOWN)
+            outcome = _outcome(found)
+            return paid(_settled(found)) if outcome is Outcome.SETTLED else not_paid(outcome)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
         """Ask once a second what is new; see ``LightningBackend.settlements``."""
-        ends_at = time.monotonic() + wait_s
         recent = Recent.read(cursor)
         if recent is None:
             return SettledPage((), BEGINNING.after(self._settled_since(None)).cursor)
-        while True:
-            listed = self._settled_since(recent.since)
-            news = recent.news(listed)
-            left_s = ends_at - time.monotonic()
-            if news or left_s <= 0:
-                return SettledPage(news, recent.after(listed).cursor)
-            time.sleep(min(POLL_S, left_s))
+        return look_until(lambda: recent.page(self._settled_since(recent.since)), wait_s, POLL_S)
 
     def pay(self, order: PayOrder) -> Sent:
         """Pay, unless this wallet has a payment to that hash; see ``LightningBackend.pay``."""
@@ -138,59 +145,66 @@ class LnbitsBackend:
         try:
             self._check_fee(order)
             body = {"out": True, "bolt11": order.bolt11}
-            done = self._api.call("POST", "/api/v1/payments", self._admin_key, body, order.wait_s)
-        except NotLnbits as error:
-            # A proxy in between may say so while LNbits pays.
-            return Sent(Outcome.UNKNOWN, 0, "", error.detail)
-        except LightningRejected as error:
-            # Also what it says when somebody else's call paid this moment.
-            now = self.lookup_payment(order.payment_hash)
-            failed = now.missing or now.outcome is Outcome.FAILED
-            return Sent(Outcome.FAILED, 0, "", error.detail) if failed else now
+            done = self._api.call(
+                "POST", "payments", self._admin_key, body=body, wait_s=order.wait_s
+            )
+            with well_formed():
+                return _sent(done, order.payment_hash)
         except RailError as error:
-            return Sent(Outcome.UNKNOWN, 0, "", error.detail)
-        return _sent(done, order.payment_hash)
+            # LNbits refuses also when somebody else's call paid this moment.
+            found = self.lookup_payment(order.payment_hash)
+            return after_trouble(found, error, refused=isinstance(error, Refusal))
 
     def _check_fee(self, order: PayOrder) -> None:
-        query = urlencode({"invoice": order.bolt11})
-        answer = self._api.call("GET", f"/api/v1/payments/fee-reserve?{query}", self._admin_key)
-        reserve_msat = int(answer["fee_reserve"])
+        query = {"invoice": order.bolt11}
+        answer = self._api.call("GET", "payments/fee-reserve", self._admin_key, params=query)
+        with well_formed():
+            reserve_msat = int(answer["fee_reserve"])
         if reserve_msat > order.max_fee_msat:
-            raise LightningRejected(
+            raise Refusal(
                 f"LNbits may spend {reserve_msat} msat on the fee; the limit is "
                 f"{order.max_fee_msat} msat."
             )
 
     def lookup_payment(self, payment_hash: str) -> Sent:
         """Ask about a payment of ours; see ``LightningBackend.lookup_payment``."""
+        if not self._admin_key:
+            return may_not_pay()
         try:
-            found = self._find(payment_hash, self._admin_key)
+            with well_formed():
+                found = self._find(payment_hash, self._admin_key)
+                if found is None or found["amount"] > 0:
+                    return no_such_payment()
+                return _sent(found, payment_hash)
         except RailError as error:
-            return Sent(Outcome.UNKNOWN, 0, "", error.detail)
-        if found is None or found["amount"] > 0:
-            return Sent(Outcome.UNKNOWN, 0, "", "LNbits has no such payment.", missing=True)
-        return _sent(found, payment_hash)
+            return unclear(error)
 
     def funds(self) -> Funds:
         """Return the wallet's balance. LNbits does not tell the node's inbound room."""
-        wallet = self._api.call("GET", "/api/v1/wallet", self._admin_key or self._invoice_key)
-        balance_msat = int(wallet["balance"])
+        wallet = self._api.call("GET", "wallet", self._admin_key or self._invoice_key)
+        with well_formed():
+            balance_msat = int(wallet["balance"])
         return Funds(balance_msat, None, balance_msat)
 
     def check(self, network: str) -> str:
         """Return the wallet's name and balance; see ``LightningBackend.check``."""
-        wallet = self._api.call("GET", "/api/v1/wallet", self._invoice_key)
+        wallet = self._api.call("GET", "wallet", self._invoice_key)
+        with well_formed():
+            balance = format_sat(int(wallet["balance"]) // MSAT_PER_SAT * MSAT_PER_SAT)
+            found = f"LNbits, wallet {str(wallet['name'])!r} with {balance}"
         if self._admin_key:
             # Only to its admin key does a wallet tell its id.
-            payer = self._api.call("GET", "/api/v1/wallet", self._admin_key)
-            if "id" not in payer:
+            with naming_payout_secret():
+                payer = self._api.call("GET", "wallet", self._admin_key)
+            if not isinstance(payer, dict) or "id" not in payer:
                 raise LightningPermission(
                     "lightning_payout_secret is an invoice key; paying out needs the admin key."
                 )
-        for payment in self._list({"limit": 1}):
-            _check_network(str(payment["bolt11"]), network)
-        sats = int(wallet["balance"]) // MSAT_PER_SAT
-        return f"LNbits, wallet {str(wallet['name'])!r} with {sats:,} sat"
+        with well_formed():
+            last = [str(payment["bolt11"]) for payment in self._list({"limit": 1})]
+        for invoice in last:
+            _check_network(invoice, network)
+        return found
 
     def close(self) -> None:
         """End the connections."""
@@ -199,10 +213,10 @@ class LnbitsBackend:
     def _find(self, payment_hash: str, key: str) -> dict[str, Any] | None:
         """Return the wallet's payment; of one to itself, the outgoing half."""
         try:
-            found = self._api.call("GET", f"/api/v1/payments/{payment_hash}", key)
-        except PaymentMissing:
+            found = self._api.call("GET", f"payments/{payment_hash}", key)
+        except MissingAnswer:
             # LNbits says so to anybody; only for a key that it knows is it an answer.
-            self._api.call("GET", "/api/v1/wallet", key)
+            self._api.call("GET", "wallet", key)
             return None
         if "details" not in found:
             # LNbits tells anybody whether a hash was paid, but the rest only its wallet.
@@ -217,8 +231,10 @@ class LnbitsBackend:
         """
         found: list[Settled] = []
         for offset in itertools.count(0, _PAGE):
-            page = self._list({**_RECEIVED, "limit": _PAGE, "offset": offset})
-            for payment in map(_settled, page):
+            with well_formed():
+                page = self._list({**_RECEIVED, "limit": _PAGE, "offset": offset})
+                listed = [_settled(one) for one in page]
+            for payment in listed:
                 if since is None:
                     since = payment.settled_at - OVERLAP_S
                 if payment.settled_at < since:
@@ -229,8 +245,8 @@ class LnbitsBackend:
         return found
 
     def _list(self, query: Mapping[str, str | int]) -> list[dict[str, Any]]:
-        path = f"/api/v1/payments?{urlencode(query)}"
-        return [dict(one) for one in self._api.call("GET", path, self._invoice_key)]
+        answer = self._api.call("GET", "payments", self._invoice_key, params=query)
+        return [dict(one) for one in answer]
 
 
 def _outcome(payment: Mapping[str, Any]) -> Outcome:
@@ -249,18 +265,16 @@ def _settled(payment: Mapping[str, Any]) -> Settled:
         payment_hash=payment_hash,
         amount_msat=int(payment["amount"]),
         settled_at=int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()),
-        # Not every node behind LNbits tells it.
-        preimage=preimage if preimage_fits(preimage, payment_hash) else "",
+        preimage=proven(preimage, payment_hash),
     )
 
 
 def _sent(payment: Mapping[str, Any], payment_hash: str) -> Sent:
-    outcome, preimage = _outcome(payment), str(payment["preimage"] or "")
+    outcome = _outcome(payment)
     if outcome is not Outcome.SETTLED:
-        return Sent(outcome, 0, "", f"LNbits says that the payment is {payment['status']}.")
-    if not preimage_fits(preimage, payment_hash):
-        return Sent(Outcome.UNKNOWN, 0, "", "LNbits shows no preimage that proves its payment.")
-    return Sent(outcome, abs(int(payment["fee"])), preimage, "")
+        return Sent(outcome, 0, "", f"LNbits says that the payment is {payment['status']!s:.20}.")
+    # LNbits writes what left the wallet with a minus.
+    return settled(payment_hash, str(payment["preimage"] or ""), abs(int(payment["fee"])))
 
 
 def _check_network(bolt11: str, network: str) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 from bitcache_server.domain.errors import (
     LightningPermission,
-    LightningRejected,
-    LightningUnauthorized,
     LightningUnreachable,
     LightningWrongNetwork,
     RailError,
@@ -24,6 +22,8 @@ from bitcache_server.rails.lightning.answers import (
     may_not_pay,
     network_words,
     no_such_payment,
+    not_paid,
+    paid,
     unclear,
 )
 from bitcache_server.rails.lightning.backend import (
@@ -45,6 +45,7 @@ from bitcache_server.rails.lightning.lnd_answers import (
     hex_of,
     judge,
     kept_for_fees_sat,
+    limbo_sat,
     macaroon_header,
     receivable_sat,
     result_of,
@@ -56,7 +57,9 @@ from bitcache_server.rails.lightning.rest import (
     MissingAnswer,
     Refusal,
     RestClient,
+    naming_payout_secret,
     no_json,
+    two_secrets,
     well_formed,
 )
 
@@ -69,6 +72,7 @@ INVOICE_PERMISSIONS = tuple(
         "ListInvoices",
         "SubscribeInvoices",
         "ListChannels",
+        "PendingChannels",
         "ChannelBalance",
         "GetInfo",
     )
@@ -87,12 +91,7 @@ class LndBackend:
     def __init__(self, settings: BackendSettings) -> None:
         self._timeout_s = settings.timeout_s
         self._rest = RestClient(settings, schemes=("https",), judge=judge)
-        self._invoices = macaroon_header(settings.secret, "lightning_secret")
-        self._payouts = (
-            macaroon_header(settings.payout_secret, "lightning_payout_secret")
-            if settings.payout_secret
-            else None
-        )
+        self._invoices, self._payouts = two_secrets(settings, macaroon_header)
 
     @property
     def name(self) -> str:
@@ -130,13 +129,11 @@ class LndBackend:
         try:
             answer = self._rest.ask("GET", f"/v1/invoice/{payment_hash}", self._invoices)
         except MissingAnswer:
-            return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
+            return not_paid(Outcome.UNKNOWN)
         with well_formed():
             outcome = INVOICE_OUTCOMES[answer["state"]]
-            if outcome is not Outcome.SETTLED:
-                return InvoiceStatus(outcome, 0, 0, "")
-            paid = settled_invoice(answer)
-        return InvoiceStatus(outcome, paid.amount_msat, paid.settled_at, paid.preimage)
+            settled = outcome is Outcome.SETTLED
+            return paid(settled_invoice(answer)) if settled else not_paid(outcome)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
         """GET /v1/invoices/subscribe (SubscribeInvoices), from a settle index on.
@@ -148,7 +145,7 @@ class LndBackend:
             return SettledPage((), _top(self._settled_so_far(), 0))
         index = int(cursor)
         news = self._subscribe(index, wait_s) if index else self._first_ever(wait_s)
-        return SettledPage(tuple(paid for _, paid in sorted(news)), _top(news, index))
+        return SettledPage(tuple(one for _, one in sorted(news)), _top(news, index))
 
     def _first_ever(self, wait_s: float) -> list[tuple[int, Settled]]:
         """Wait for the first settlement; the next look finds one between look and stream."""
@@ -190,20 +187,33 @@ class LndBackend:
             return unclear(error)
 
     def funds(self) -> Funds:
-        """GET /v1/balance/channels and /v1/channels; a payment may come in parts.
+        """GET /v1/balance/channels, /v1/channels and /v1/channels/pending.
 
-        Channels that are being closed are in neither answer.
+        A payment may come in parts. Channels that are being closed are in the last answer
+        alone, until their money is in the node's on-chain wallet.
         """
         balance = self._rest.ask("GET", "/v1/balance/channels", self._invoices)
         answer = self._rest.ask("GET", "/v1/channels", self._invoices)
+        closing_sat = self._closing_sat() or 0
         with well_formed():
             channels = answer["channels"]
             spendable_msat = int(balance["local_balance"]["msat"])
             opening_msat = int(balance["pending_open_local_balance"]["msat"])
             room_sat = sum(receivable_sat(channel) for channel in channels if channel["active"])
             fees_sat = sum(kept_for_fees_sat(channel) for channel in channels)
-        held_msat = spendable_msat + opening_msat + fees_sat * 1000
+        held_msat = spendable_msat + opening_msat + (fees_sat + closing_sat) * 1000
         return Funds(spendable_msat, room_sat * 1000, held_msat)
+
+    def _closing_sat(self) -> int | None:
+        """Return what of ours is in channels that are being closed; None if we may not ask.
+
+        Macaroons that were baked before this was asked still sell.
+        """
+        try:
+            answer = self._rest.ask("GET", "/v1/channels/pending", self._invoices)
+        except LightningPermission:
+            return None
+        return limbo_sat(answer)
 
     def check(self, network: str) -> str:
         """GET /v1/getinfo, then each permission with a call that cannot do anything."""
@@ -211,32 +221,28 @@ class LndBackend:
         with well_formed():
             chain = str(info["chains"][0]["network"])
             found = f"LND {info['version']!s:.40} ({info['alias']!s:.40}) on {chain}"
+        if self._closing_sat() is None:
+            found += " (its macaroon may not see channels that close: PendingChannels)"
         if chain != network:
             raise LightningWrongNetwork(network_words(chain, network))
         self.lookup_invoice(_NOWHERE)
         self.funds()
         # A negative amount is refused, after the permission was looked at.
-        self._probe("/v1/invoices", self._invoices, {"value_msat": "-1"})
+        self._rest.probe("/v1/invoices", self._invoices, body={"value_msat": "-1"})
         if self._payouts is None:
             return f"{found}; it is not asked to pay."
         try:
-            self._probe("/v2/router/send", self._payouts, {"payment_request": "none"})
-            self._track(self._payouts, _NOWHERE)
+            with naming_payout_secret():
+                body = {"payment_request": "none"}
+                self._rest.probe("/v2/router/send", self._payouts, body=body)
+                self._track(self._payouts, _NOWHERE)
         except MissingAnswer:
             return f"{found}; it may receive and pay."
-        except (LightningPermission, LightningUnauthorized) as error:
-            raise type(error)(f"lightning_payout_secret: {error.detail}") from None
         raise no_json()
 
     def close(self) -> None:
         """End the connections."""
         self._rest.close()
-
-    def _probe(self, path: str, macaroon: dict[str, str], body: dict[str, str]) -> None:
-        try:
-            self._rest.ask("POST", path, macaroon, body=body)
-        except LightningRejected:
-            return
 
     def _track(self, macaroon: dict[str, str], payment_hash: str) -> Sent:
         """Return the state of a payment: the first line that LND sends about it."""

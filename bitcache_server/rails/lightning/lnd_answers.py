@@ -133,6 +133,19 @@ def kept_for_fees_sat(channel: Any) -> int:
     return int(channel["commit_fee"]) if channel["initiator"] else 0
 
 
+def limbo_sat(answer: Any) -> int:
+    """Return what of ours is still locked in channels that are being closed.
+
+    Those whose closing transaction waits for its first block, and those closed by one side,
+    until the delay of the protocol is over (BOLT 5). What came out of them already
+    (``recovered_balance``) is in the on-chain wallet and no longer in a channel.
+    """
+    with well_formed():
+        waiting = answer["waiting_close_channels"]
+        forced = answer["pending_force_closing_channels"]
+        return sum(int(channel["limbo_balance"]) for channel in (*waiting, *forced))
+
+
 def macaroon_header(secret: str, setting: str) -> dict[str, str]:
     """Return the header; raise ConfigurationError, without the secret, if it is no macaroon."""
     if not re.fullmatch(r"(?:[0-9a-fA-F]{2})+", secret):

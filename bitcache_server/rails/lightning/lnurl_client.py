@@ -26,12 +26,10 @@ from bitcache_server.domain.errors import (
     LnurlRefused,
     LnurlUnreachable,
 )
-from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
+from bitcache_server.domain.money import ALL_MSAT, MSAT_PER_SAT, msat_to_sat_ceil
 from bitcache_server.rails.lightning.decoding import Decoded, decode, preimage_fits
 from bitcache_server.rails.lightning.safe_http import SafeJson
 
-#: 21 million bitcoin; more is no amount.
-_MAX_MSAT = 21_000_000 * 100_000_000 * 1_000
 _MAX_ADDRESS_CHARS = 320
 #: Threads of this process that wait for one host, and how long another one waits for its turn.
 MOST_AT_ONCE = 4
@@ -75,8 +73,8 @@ Model = TypeVar("Model", bound=BaseModel)
 class _Terms(BaseModel):
     tag: StrictStr
     callback: StrictStr
-    minSendable: Annotated[StrictInt, Field(ge=1, le=_MAX_MSAT)]
-    maxSendable: Annotated[StrictInt, Field(ge=1, le=_MAX_MSAT)]
+    minSendable: Annotated[StrictInt, Field(ge=1, le=ALL_MSAT)]
+    maxSendable: Annotated[StrictInt, Field(ge=1, le=ALL_MSAT)]
     metadata: StrictStr
     commentAllowed: StrictInt | StrictBool | None = None
 
@@ -107,12 +105,29 @@ def normal_address(text: str) -> str:
 
 
 class LnurlClient:
-    """Follows Lightning addresses. ``allow_local`` is for tests and regtest only."""
+    """Follows Lightning addresses. ``allow_local`` is for tests and regtest only.
 
-    def __init__(self, timeout_s: float, allow_local: bool, clock: Clock = system_clock) -> None:
-        self._json = SafeJson(timeout_s, allow_local)
+    ``own_url`` is where this server answers, whose own addresses are refused.
+    """
+
+    def __init__(
+        self, timeout_s: float, allow_local: bool, clock: Clock = system_clock, own_url: str = ""
+    ) -> None:
+        self._json = SafeJson(timeout_s, allow_local, own_url)
         self._turns = _Turns()
         self._clock = clock
+
+    def refuse_own(self, address: str) -> None:
+        """Raise LightningAddressInvalid for an address that this very server serves.
+
+        Our node would pay itself, and one of our threads wait for another. Asks nobody.
+        """
+        found = _match(address)
+        if found and self._json.is_own(f"https://{found['host']}{found['port'] or ''}"):
+            raise LightningAddressInvalid(
+                f"{found.group()} is an address of this very server, which cannot pay itself. "
+                "Give one at another provider."
+            )
 
     def pay_terms(self, address: str) -> PayTerms:
         """Return what an address takes.
@@ -124,6 +139,7 @@ class LnurlClient:
             raise LightningAddressInvalid("A Lightning address looks like name@host.")
         scheme = self._json.scheme_for(found["host"])
         host = found["host"] + (found["port"] or "")
+        self.refuse_own(address)
         answer = self._json.get(f"{scheme}://{host}/.well-known/lnurlp/{found['name']}")
         return _terms(answer)
 
@@ -145,7 +161,8 @@ class LnurlClient:
         terms = self.pay_terms(address)
         if not terms.min_msat <= amount_msat <= terms.max_msat:
             raise LightningAddressInvalid(
-                f"This address takes {-(-terms.min_msat // 1000)} to {terms.max_msat // 1000} sat."
+                f"This address takes {format_sat(-(-terms.min_msat // 1000) * 1000)} to "
+                f"{format_sat(terms.max_msat // 1000 * 1000)}."
             )
         url = _with_query(terms.callback, amount_msat, comment[: terms.comment_chars])
         answer = _parse(_Invoice, self._json.get(url))
@@ -158,6 +175,28 @@ class LnurlClient:
             description=terms.metadata if commits else "",
         )
 
+    def request_sale(
+        self, address: str, amount_msat: int, network: str, comment: str = ""
+    ) -> LnurlInvoice:
+        """Return an invoice as ``request_invoice`` does, whose payment can be asked about.
+
+        Raises LnurlRefused without such an address (LUD-21), LnurlForbidden for one that we
+        may not call, and LnurlUnreachable for one that is nowhere: nobody is invited to pay
+        what we could never see.
+        """
+        invoice = self.request_invoice(address, amount_msat, network, comment)
+        if not invoice.check_url:
+            raise LnurlRefused(
+                "It cannot say whether an invoice was paid: its provider does not offer "
+                "LUD-21 (verify), so that nothing can be sold through it."
+            )
+        try:
+            self._json.require_allowed(invoice.check_url)
+        except (LnurlForbidden, LnurlUnreachable) as error:
+            words = f"Its provider names no usable address for LUD-21 (verify): {error.detail}"
+            raise type(error)(words) from None
+        return invoice
+
     def require_sellable(self, address: str, network: str) -> str:
         """Return an address in its normal form when something can be sold through it.
 
@@ -167,12 +206,7 @@ class LnurlClient:
         address = normal_address(address)
         try:
             smallest_msat = _whole_sats(self.pay_terms(address).min_msat)
-            invoice = self.request_invoice(address, smallest_msat, network)
-            if not invoice.check_url:
-                raise LightningAddressInvalid(
-                    "It cannot say whether an invoice was paid: its provider does not offer "
-                    "LUD-21 (verify). Ask the provider for it, or use another one."
-                )
+            invoice = self.request_sale(address, smallest_msat, network)
             self.check_paid(invoice.check_url, invoice.payment_hash)
         except (LnurlUnreachable, LnurlRefused, LnurlForbidden) as error:
             raise LightningAddressInvalid(error.detail) from None

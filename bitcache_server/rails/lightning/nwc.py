@@ -16,6 +16,7 @@ import queue
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bitcache_server.domain.errors import (
@@ -27,6 +28,18 @@ from bitcache_server.domain.errors import (
     RailError,
 )
 from bitcache_server.domain.outcome import Outcome
+from bitcache_server.rails.lightning.answers import (
+    after_trouble,
+    failed,
+    may_not_pay,
+    network_words,
+    no_such_payment,
+    not_paid,
+    paid,
+    proven,
+    settled,
+    unclear,
+)
 from bitcache_server.rails.lightning.backend import (
     Abilities,
     BackendSettings,
@@ -39,9 +52,10 @@ from bitcache_server.rails.lightning.backend import (
     Settled,
     SettledPage,
 )
-from bitcache_server.rails.lightning.decoding import preimage_fits
+from bitcache_server.rails.lightning.decoding import has_amount
 from bitcache_server.rails.lightning.nwc_client import NwcClient, WalletRefused
 from bitcache_server.rails.lightning.recent import Recent
+from bitcache_server.rails.lightning.rest import naming_payout_secret
 
 BACKEND_NAME = "nwc"
 #: How often the list is read, when the wallet pushes and when it does not.
@@ -108,12 +122,9 @@ class NwcBackend:
         """Ask about an invoice of ours; see ``LightningBackend.lookup_invoice``."""
         found = self._receiver.lookup(payment_hash)
         if found is None:
-            return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
+            return not_paid(Outcome.UNKNOWN)
         outcome = _outcome(found)
-        if outcome is not Outcome.SETTLED:
-            return InvoiceStatus(outcome, 0, 0, "")
-        settled = _settled(found)
-        return InvoiceStatus(outcome, settled.amount_msat, settled.settled_at, settled.preimage)
+        return paid(_settled(found)) if outcome is Outcome.SETTLED else not_paid(outcome)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
         """Wait for what the wallet pushes or lists; see ``LightningBackend.settlements``."""
@@ -135,8 +146,8 @@ class NwcBackend:
                 news, recent = recent.news(listed), recent.after(listed)
             else:
                 news = self._next_pushed(recent, ends_at)
-                for settled in news:
-                    recent = recent.with_one(settled)
+                for one in news:
+                    recent = recent.with_one(one)
             if news or time.monotonic() >= ends_at:
                 return self._page(news, recent)
 
@@ -145,34 +156,32 @@ class NwcBackend:
         known = self.lookup_payment(order.payment_hash)
         if not known.missing or self._payer is None:
             return known
-        amount_msat = None if _has_amount(order.bolt11) else order.amount_msat
+        amount_msat = None if has_amount(order.bolt11) else order.amount_msat
         try:
-            paid = self._payer.pay(order.bolt11, amount_msat, order.wait_s)
+            done = self._payer.pay(order.bolt11, amount_msat, order.wait_s)
         except WalletRefused as error:
-            if error.wallet_code in _NOT_SENT:
-                return Sent(Outcome.FAILED, 0, "", error.detail)
             return self._after_refusal(order, error)
         except RailError as error:
-            return Sent(Outcome.UNKNOWN, 0, "", error.detail)
-        return _sent(str(paid.preimage or ""), int(paid.fees_paid or 0), order.payment_hash)
+            return unclear(error)
+        return settled(order.payment_hash, str(done.preimage or ""), int(done.fees_paid or 0))
 
     def lookup_payment(self, payment_hash: str) -> Sent:
         """Ask about a payment of ours; see ``LightningBackend.lookup_payment``."""
         if self._payer is None:
-            return Sent(Outcome.UNKNOWN, 0, "", "No connection was given that may pay.")
+            return may_not_pay()
         try:
             found = self._payer.lookup(payment_hash)
         except RailError as error:
-            return Sent(Outcome.UNKNOWN, 0, "", error.detail)
+            return unclear(error)
         # An invoice of its own has the same hash as a payment to it.
         if found is None or _is_incoming(found):
-            return Sent(Outcome.UNKNOWN, 0, "", "The wallet has no such payment.", missing=True)
+            return no_such_payment()
         if found.state is not None and found.state.name == "EXPIRED":
             # That is the invoice; a payment to it may still be under way.
             return Sent(Outcome.UNKNOWN, 0, "", "The wallet says that the invoice has expired.")
         outcome = _outcome(found)
         if outcome is Outcome.SETTLED:
-            return _sent(str(found.preimage or ""), int(found.fees_paid), payment_hash)
+            return settled(payment_hash, str(found.preimage or ""), int(found.fees_paid or 0))
         return Sent(outcome, 0, "", f"The wallet says that the payment is {outcome}.")
 
     def funds(self) -> Funds:
@@ -188,9 +197,11 @@ class NwcBackend:
         info = self._receiver.info()
         _require(info.methods, _RECEIVES, "lightning_url")
         if self._payer is not None:
-            _require(self._payer.info().methods, _PAYS, "lightning_payout_secret")
+            with naming_payout_secret():
+                methods = self._payer.info().methods
+            _require(methods, _PAYS, "lightning_payout_secret")
         if info.network and info.network != network:
-            raise LightningWrongNetwork(f"The wallet is on {info.network[:16]}, not on {network}.")
+            raise LightningWrongNetwork(network_words(info.network, network))
         found = f"Nostr Wallet Connect, wallet {info.alias!r}"
         if self._payer is None and _BALANCE not in info.methods:
             return f"{found}; it sells, but may not ask for the balance ({_BALANCE})."
@@ -204,17 +215,16 @@ class NwcBackend:
             self._payer.close()
 
     def _after_refusal(self, order: PayOrder, error: WalletRefused) -> Sent:
-        """Ask what became of a payment that the wallet calls failed.
+        """Return what became of a payment that the wallet calls failed.
 
         NIP-47: PAYMENT_FAILED may be due to a time-out, so it alone frees nothing.
         """
-        now = self.lookup_payment(order.payment_hash)
-        sure = now.outcome is Outcome.FAILED or (
-            now.missing and error.wallet_code == "PaymentFailed"
-        )
-        if sure:
-            return Sent(Outcome.FAILED, 0, "", error.detail, missing=now.missing)
-        return Sent(Outcome.UNKNOWN, 0, "", error.detail) if now.missing else now
+        if error.wallet_code in _NOT_SENT:
+            return failed(error.detail)
+        found = self.lookup_payment(order.payment_hash)
+        if found.missing and error.wallet_code == "PaymentFailed":
+            return replace(failed(error.detail), missing=True)
+        return after_trouble(found, error, refused=not found.missing)
 
     @property
     def _list_every_s(self) -> float:
@@ -233,15 +243,15 @@ class NwcBackend:
         try:
             payment_hash = str(found["payment_hash"]).lower()
             preimage = str(found.get("preimage") or "")
-            settled = Settled(
+            pushed = Settled(
                 payment_hash,
                 int(found["amount"]),
                 int(found.get("settled_at") or time.time()),
-                preimage if preimage_fits(preimage, payment_hash) else "",
+                proven(preimage, payment_hash),
             )
         except (KeyError, TypeError, ValueError):
             return
-        self._pushed.put(settled)
+        self._pushed.put(pushed)
 
     def _next_pushed(self, recent: Recent, ends_at: float) -> tuple[Settled, ...]:
         """Return what was pushed, or nothing when it is time to stop or to list again."""
@@ -301,19 +311,8 @@ def _settled(found: Any) -> Settled:
         amount_msat=int(found.amount),
         # A time that is missing must not make it look old.
         settled_at=settled_at or int(time.time()),
-        preimage=preimage if preimage_fits(preimage, payment_hash) else "",
+        preimage=proven(preimage, payment_hash),
     )
-
-
-def _sent(preimage: str, fee_msat: int, payment_hash: str) -> Sent:
-    if not preimage_fits(preimage, payment_hash):
-        return Sent(Outcome.UNKNOWN, 0, "", "The wallet shows no preimage that proves its payment.")
-    return Sent(Outcome.SETTLED, fee_msat, preimage, "")
-
-
-def _has_amount(bolt11: str) -> bool:
-    """Return whether the part before the last ``1`` (bech32, BIP 173) has a number in it."""
-    return any(char.isdigit() for char in bolt11.rpartition("1")[0])
 
 
 def _require(methods: frozenset[str], needed: set[str], setting: str) -> None:

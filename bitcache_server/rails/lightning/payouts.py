@@ -84,11 +84,12 @@ class LightningPayouts:
         if self.payouts_together == 0:
             words = "This server does not pay over Lightning; give another address."
             raise AddressInvalid(words, is_meant=True)
-        if is_lightning_address(destination):
-            return normal_address(destination)
         try:
+            if is_lightning_address(destination):
+                self.lnurl.refuse_own(destination)
+                return normal_address(destination)
             return self._payable(destination).bolt11
-        except AddressInvalid as error:
+        except (AddressInvalid, LightningAddressInvalid) as error:
             raise AddressInvalid(error.detail, is_meant=True) from error
 
     def payout_fee_msat(self, destination: str, amount_msat: int) -> int:

@@ -7,14 +7,12 @@ takes for room in its channel (liquidity) is the operator's cost, not the reader
 """
 
 import base64
-import time
-from collections.abc import Iterable
+import itertools
 from typing import Any
 
 from bitcache_server.domain.errors import (
     ConfigurationError,
     LightningPermission,
-    LightningRejected,
     LightningUnauthorized,
     LightningWrongNetwork,
     RailError,
@@ -23,9 +21,12 @@ from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.lightning.answers import (
     after_trouble,
     failed,
+    is_free,
     may_not_pay,
     network_words,
     no_such_payment,
+    not_paid,
+    paid,
     settled,
     unclear,
     under_way,
@@ -43,12 +44,16 @@ from bitcache_server.rails.lightning.backend import (
     SettledPage,
 )
 from bitcache_server.rails.lightning.decoding import description_hash_of, has_amount
+from bitcache_server.rails.lightning.polling import look_until
+from bitcache_server.rails.lightning.recent import Recent
 from bitcache_server.rails.lightning.rest import (
     MissingAnswer,
     Refusal,
     RestClient,
     judge_by_status,
+    naming_payout_secret,
     no_json,
+    two_secrets,
     well_formed,
 )
 
@@ -61,10 +66,8 @@ _NETWORKS = {"testnet3": "testnet", "testnet4": "testnet"}
 _SAYS_MISSING = "check api doc"
 #: How long between two looks for settlements.
 _LOOK_EVERY_S = 0.5
-#: A look goes back by this, so that a clock that was set back hides nothing.
-_LOOK_BACK_MS = 10_000
-#: As much of a payment hash as the cursor needs to know it again.
-_PREFIX = 16
+#: Of a call that is to do nothing.
+_NOTHING = {"doctor": "check"}
 
 
 class PhoenixdBackend:
@@ -72,12 +75,7 @@ class PhoenixdBackend:
 
     def __init__(self, settings: BackendSettings) -> None:
         self._rest = RestClient(settings, schemes=("http", "https"), judge=judge_by_status)
-        self._invoices = _password(settings.secret, "lightning_secret")
-        self._payouts = (
-            _password(settings.payout_secret, "lightning_payout_secret")
-            if settings.payout_secret
-            else None
-        )
+        self._invoices, self._payouts = two_secrets(settings, _password)
 
     @property
     def name(self) -> str:
@@ -115,42 +113,27 @@ class PhoenixdBackend:
         try:
             answer = self._rest.ask("GET", f"/payments/incoming/{payment_hash}", self._invoices)
         except MissingAnswer:
-            return InvoiceStatus(Outcome.UNKNOWN, 0, 0, "")
+            return not_paid(Outcome.UNKNOWN)
         with well_formed():
             if answer["isPaid"]:
-                paid = _settled(answer)
-                return InvoiceStatus(
-                    Outcome.SETTLED, paid.amount_msat, paid.settled_at, paid.preimage
-                )
-            outcome = Outcome.FAILED if answer.get("isExpired") else Outcome.PENDING
-            return InvoiceStatus(outcome, 0, 0, "")
+                return paid(_settled(answer))
+            return not_paid(Outcome.FAILED if answer.get("isExpired") else Outcome.PENDING)
 
     def settlements(self, cursor: str | None, wait_s: float) -> SettledPage:
-        """GET /payments/incoming?from=…, again and again until something is there.
-
-        The cursor has the time of the last settlement (ms, the node's clock) and the hashes
-        of those that were reported around it.
-        """
-        deadline = time.monotonic() + wait_s
-        if cursor is None:
-            newest = self._received(0, 1)
-            with well_formed():
-                top_ms = max((int(one["completedAt"]) for one in newest), default=0)
-            return SettledPage((), self._look(top_ms, frozenset())[1])
-        head, _, tail = cursor.partition(":")
-        while True:
-            found, after = self._look(int(head), frozenset(tail.split(",")))
-            left_s = deadline - time.monotonic()
-            if found or left_s <= 0:
-                return SettledPage(tuple(found), after)
-            time.sleep(min(_LOOK_EVERY_S, left_s))
+        """GET /payments/incoming?from=…, again and again until something is there."""
+        recent = Recent.read(cursor)
+        if recent is not None:
+            return look_until(lambda: recent.page(self._since(recent.since)), wait_s, _LOOK_EVERY_S)
+        newest = self._received(0, 1)
+        with well_formed():
+            top_ms = max((int(one["completedAt"]) for one in newest), default=0)
+        begun = Recent(top_ms // 1000, frozenset())
+        return SettledPage((), begun.after(self._since(begun.since)).cursor)
 
     def pay(self, order: PayOrder) -> Sent:
         """POST /payinvoice, unless the node has such a payment: settled, or on its way."""
-        if self._payouts is None:
-            return may_not_pay()
         known = self.lookup_payment(order.payment_hash)
-        if known.outcome is not Outcome.FAILED and known != no_such_payment():
+        if self._payouts is None or not is_free(known):
             return known
         form = {"invoice": order.bolt11}
         if not has_amount(order.bolt11):
@@ -201,7 +184,7 @@ class PhoenixdBackend:
             raise LightningWrongNetwork(network_words(chain, network))
         self.lookup_invoice(_NOWHERE)
         self.funds()
-        self._probe("/createinvoice", self._invoices)
+        self._rest.probe("/createinvoice", self._invoices, form=_NOTHING)
         if self._payouts is None:
             return f"{found}; it is not asked to pay."
         self._check_payouts(self._payouts)
@@ -212,47 +195,26 @@ class PhoenixdBackend:
         self._rest.close()
 
     def _check_payouts(self, password: dict[str, str]) -> None:
-        try:
+        with naming_payout_secret():
             self._rest.ask("GET", "/getinfo", password)
-        except LightningUnauthorized as error:
-            raise LightningUnauthorized(f"lightning_payout_secret: {error.detail}") from None
         try:
-            self._probe("/payinvoice", password)
+            self._rest.probe("/payinvoice", password, form=_NOTHING)
         except (LightningUnauthorized, LightningPermission):
             raise LightningPermission(
                 "lightning_payout_secret: this is the limited password; it may not pay."
             ) from None
 
-    def _probe(self, path: str, password: dict[str, str]) -> None:
-        """Make a call without what it needs; the password is looked at first."""
-        try:
-            self._rest.ask("POST", path, password, form={"doctor": "check"})
-        except LightningRejected:
-            return
-
-    def _look(self, top_ms: int, reported: frozenset[str]) -> tuple[list[Settled], str]:
-        """Return what was received around and after that time, and the cursor to go on from."""
-        with well_formed():
-            received = list(self._received_since(max(0, top_ms - _LOOK_BACK_MS)))
-            received.sort(key=lambda one: int(one["completedAt"]))
-            top_ms = max([top_ms, *(int(one["completedAt"]) for one in received)])
-            news = [one for one in received if one["paymentHash"][:_PREFIX] not in reported]
-            recent = [
-                str(one["paymentHash"])[:_PREFIX]
-                for one in received
-                if int(one["completedAt"]) >= top_ms - _LOOK_BACK_MS
-            ]
-            return [_settled(one) for one in news], f"{top_ms}:{','.join(recent)}"
-
-    def _received_since(self, from_ms: int) -> Iterable[Any]:
-        offset = 0
-        while True:
-            page = self._received(from_ms, _PAGE, offset)
-            # What came on-chain has no payment hash.
-            yield from (one for one in page if one.get("paymentHash") and one["isPaid"])
+    def _since(self, since: int) -> list[Settled]:
+        """Return what was received since then, by the node's clock."""
+        found: list[Settled] = []
+        for offset in itertools.count(0, _PAGE):
+            page = self._received(since * 1000, _PAGE, offset)
+            with well_formed():
+                # What came on-chain has no payment hash.
+                found += [_settled(one) for one in page if one.get("paymentHash") and one["isPaid"]]
             if len(page) < _PAGE:
-                return
-            offset += _PAGE
+                break
+        return found
 
     def _received(self, from_ms: int, limit: int, offset: int = 0) -> list[Any]:
         params = {"from": str(from_ms), "limit": str(limit), "offset": str(offset)}

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from bitcache_server.domain.clock import Clock
 from bitcache_server.domain.errors import (
     LightningPermission,
-    LnurlRefused,
     RailError,
     RailUnavailable,
 )
@@ -29,6 +28,7 @@ from bitcache_server.rails.base import (
 )
 from bitcache_server.rails.lightning.backend import InvoiceOrder, LightningBackend
 from bitcache_server.rails.lightning.decoding import decode
+from bitcache_server.rails.lightning.gate import NodeGate
 from bitcache_server.rails.lightning.lnurl_client import LnurlClient, normal_address
 from bitcache_server.rails.lightning.payouts import LightningPayouts
 
@@ -55,6 +55,7 @@ class LightningRail:
     ) -> None:
         self._backend = backend
         self._checked = False
+        self._gate = NodeGate()
         self._lnurl = lnurl
         self._network = network
         self._clock = clock
@@ -104,15 +105,14 @@ class LightningRail:
         exact = backend.abilities.exact_msat
         amount_msat = order.amount_msat if exact else _whole_sats(order.amount_msat)
         description = order.description if backend.abilities.description_hash else ""
-        issued = backend.create_invoice(
-            InvoiceOrder(
-                label=order.invoice_id,
-                amount_msat=amount_msat,
-                memo=order.memo,
-                description=description,
-                expires_in_s=max(1, order.expires_at - self._clock()),
-            )
+        wanted = InvoiceOrder(
+            label=order.invoice_id,
+            amount_msat=amount_msat,
+            memo=order.memo,
+            description=description,
+            expires_in_s=max(1, order.expires_at - self._clock()),
         )
+        issued = self._gate.run(lambda: backend.create_invoice(wanted))
         return PaymentRequest(
             rail=RAIL_NAME,
             destination=issued.bolt11,
@@ -124,14 +124,9 @@ class LightningRail:
     def _request_of_address(self, order: PaymentOrder) -> PaymentRequest:
         # Many providers keep whole sats only, and none says so.
         amount_msat = _whole_sats(order.amount_msat)
-        made = self._lnurl.request_invoice(
+        made = self._lnurl.request_sale(
             order.account, amount_msat, self._network, comment=order.memo
         )
-        if not made.check_url:
-            raise LnurlRefused(
-                "This Lightning address cannot say whether it was paid (LUD-21), so that "
-                "nothing can be sold through it."
-            )
         return PaymentRequest(
             rail=RAIL_NAME,
             destination=made.bolt11,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bitcache_server.rails.lightning.backend import Settled
+from bitcache_server.rails.lightning.backend import Settled, SettledPage
 
 #: How much later than its time a settlement may appear in the list.
 OVERLAP_S = 60
@@ -61,6 +61,10 @@ class Recent:
         next_since = type(self)(max(at, self.at), frozenset()).since
         overlap = frozenset(_name(one) for one in listed if one.settled_at >= next_since)
         return type(self)(max(at, self.at), overlap)
+
+    def page(self, listed: Sequence[Settled]) -> SettledPage:
+        """Return what is new in the list, with the cursor behind it."""
+        return SettledPage(self.news(listed), self.after(listed).cursor)
 
     def with_one(self, settled: Settled) -> Self:
         """Return the same place with one more that was reported out of turn.

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +25,8 @@ from bitcache_server.domain.errors import (
     RailError,
 )
 from bitcache_server.rails.lightning.backend import BackendSettings
+
+T = TypeVar("T")
 
 #: What a node says of itself is cut to this many characters.
 _DETAIL_LENGTH = 200
@@ -82,6 +84,23 @@ class RestClient:
                 timeout=httpx.Timeout(self._timeout_s, read=read_s or self._timeout_s),
             )
         return self._read(response)
+
+    def probe(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+    ) -> None:
+        """POST what cannot do anything, for the node looks at the secret first.
+
+        Raises RailError, but not when the call was only refused: then the secret may do it.
+        """
+        try:
+            self.ask("POST", path, headers, body=body, form=form)
+        except LightningRejected:
+            return
 
     @contextmanager
     def stream(
@@ -158,6 +177,26 @@ class RestClient:
             raise LightningUnreachable(
                 f"The connection to the node failed ({type(error).__name__})."
             ) from None
+
+
+def two_secrets(settings: BackendSettings, made: Callable[[str, str], T]) -> tuple[T, T | None]:
+    """Return what is made of the secret that receives, and of the one that pays, if any.
+
+    ``made`` takes a secret and the name of its setting, for its errors.
+    """
+    receives = made(settings.secret, "lightning_secret")
+    if not settings.payout_secret:
+        return receives, None
+    return receives, made(settings.payout_secret, "lightning_payout_secret")
+
+
+@contextmanager
+def naming_payout_secret() -> Iterator[None]:
+    """Say in the error which of the two secrets the node does not like."""
+    try:
+        yield
+    except (LightningPermission, LightningUnauthorized) as error:
+        raise type(error)(f"lightning_payout_secret: {error.detail}") from None
 
 
 def judge_by_status(status: int, body: Any) -> RailError:

@@ -11,8 +11,9 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -33,12 +34,14 @@ _6TO4 = IPv6Network("2002::/16")
 class SafeJson:
     """Fetches JSON. ``allow_local`` also allows loopback, there without TLS: tests, regtest.
 
-    ``timeout_s`` bounds each call as a whole, however slowly the bytes drip.
+    ``timeout_s`` bounds each call as a whole, however slowly the bytes drip. ``own_url`` is
+    where this server answers: it never calls itself.
     """
 
-    def __init__(self, timeout_s: float, allow_local: bool) -> None:
+    def __init__(self, timeout_s: float, allow_local: bool, own_url: str = "") -> None:
         self._timeout_s = timeout_s
         self._allow_local = allow_local
+        self._own = _place(httpx.URL(own_url)) if own_url else None
 
     def scheme_for(self, host: str) -> str:
         """Return ``https``, or ``http`` for a loopback host where those are allowed."""
@@ -53,6 +56,21 @@ class SafeJson:
         """
         return asyncio.run(self._get(self._checked_url(url)))
 
+    def require_allowed(self, url: str) -> None:
+        """Return when ``url`` could be asked; nothing is sent to it.
+
+        Its name is resolved. Raises LnurlForbidden for an address that is not allowed, and
+        LnurlUnreachable for a name that nobody has.
+        """
+        asyncio.run(self._look_up(self._checked_url(url)))
+
+    def is_own(self, text: str) -> bool:
+        """Return whether an address on the web is that of this very server; asks nobody."""
+        try:
+            return self._own is not None and _place(httpx.URL(text)) == self._own
+        except (httpx.InvalidURL, ValueError):
+            return False
+
     def _checked_url(self, text: str) -> httpx.URL:
         try:
             url = httpx.URL(text) if len(text) <= MAX_URL_CHARS else httpx.URL("")
@@ -66,20 +84,33 @@ class SafeJson:
             raise LnurlForbidden("Addresses in the Tor network are not followed.")
         if url.scheme != "https" and url.scheme != self.scheme_for(url.host):
             raise LnurlForbidden("Only https addresses are followed.")
+        if _place(url) == self._own:
+            # A call that waits for one of our own threads may wait for ever.
+            raise LnurlForbidden(f"{url.host} is this very server, which never calls itself.")
         return url
+
+    async def _look_up(self, url: httpx.URL) -> None:
+        async with self._in_time(url):
+            await self._resolve(url)
 
     async def _get(self, url: httpx.URL) -> dict[str, object]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with self._in_time(url):
                 addresses = await self._resolve(url)
                 return _object(await self._read_from(url, addresses))
-        except TimeoutError:
-            raise LnurlUnreachable(
-                f"{url.host} gave no answer within {self._timeout_s:g} s."
-            ) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise LnurlUnreachable(
                 f"{url.host} could not be read: {type(error).__name__}."
+            ) from None
+
+    @asynccontextmanager
+    async def _in_time(self, url: httpx.URL) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError:
+            raise LnurlUnreachable(
+                f"{url.host} gave no answer within {self._timeout_s:g} s."
             ) from None
 
     async def _resolve(self, url: httpx.URL) -> Sequence[str]:
@@ -153,6 +184,15 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     # Outside of that block stand the forms that wrap an IPv4 address (mapped, NAT64).
     plain = address.version == 4 or (address in _GLOBAL_IPV6 and address not in _6TO4)
     return plain and address.is_global and not address.is_multicast
+
+
+def _place(url: httpx.URL) -> tuple[str, int]:
+    """Return host and port, by which two addresses of one server are the same.
+
+    A port that is left out is that of https, for so Lightning addresses mean it (LUD-16).
+    """
+    host = url.raw_host.decode("ascii").rstrip(".")
+    return "localhost" if _is_loopback_name(host) else host, url.port or 443
 
 
 def _is_loopback_name(host: str) -> bool:

@@ -21,7 +21,8 @@ from tests.support.lnbits import Lnbits
 
 #: LNbits' FakeWallet makes invoices of this network whatever it is told.
 NETWORK = "mainnet"
-TIMEOUT_S = 1.5
+#: For a server on a busy machine, and for one that will not answer.
+TIMEOUT_S, SHORT_TIMEOUT_S = 20.0, 1.0
 MUCH_SAT = 1_000_000
 _PAYING = b'"out":true'
 _PREIMAGE = re.compile(rb'"preimage":"[0-9a-f]{64}"')
@@ -98,6 +99,7 @@ class LnbitsWorld(LightningWorld):
         self._proxy.fault = "lie"
 
     def fall_silent(self) -> None:
+        self.backend = self._backend(timeout_s=SHORT_TIMEOUT_S)
         self._proxy.fault = "silent"
 
     def talk_nonsense(self) -> None:
@@ -115,14 +117,18 @@ class LnbitsWorld(LightningWorld):
         self._proxy.close()
 
     def _backend(
-        self, url: str | None = None, secret: str | None = None, payout_secret: str | None = None
+        self,
+        url: str | None = None,
+        secret: str | None = None,
+        payout_secret: str | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> LnbitsBackend:
         settings = BackendSettings(
             url=self._proxy.url if url is None else url,
             secret=self._ours.invoice_key if secret is None else secret,
             payout_secret=self._ours.admin_key if payout_secret is None else payout_secret,
             certificate="",
-            timeout_s=TIMEOUT_S,
+            timeout_s=timeout_s,
             allow_fake=False,
         )
         self._opened.append(LnbitsBackend(settings))

@@ -42,6 +42,7 @@ class RecordedLnd(RecordedNode):
             ("GET", "/v1/invoices"): lambda: self._list(call.query),
             ("POST", "/v2/router/send"): lambda: self._send(call.json()),
             ("GET", "/v1/channels"): self._channels,
+            ("GET", "/v1/channels/pending"): self._pending_channels,
             ("GET", "/v1/balance/channels"): self._balance,
             ("GET", "/v1/getinfo"): lambda: self.recording("get-info").answer(
                 "ok", network=NETWORK
@@ -195,17 +196,34 @@ class RecordedLnd(RecordedNode):
             reserve_sat=str(_RESERVE_SAT),
         )
 
+    def _kept_back_sat(self) -> tuple[int, int, int]:
+        """Return what stands in channels that open, that wait for their end, that were forced."""
+        funds = self.node.funds()
+        kept_sat = (funds.held_msat - funds.spendable_msat) // 1000
+        return kept_sat - kept_sat // 2, kept_sat // 2 - kept_sat // 5, kept_sat // 5
+
+    def _pending_channels(self) -> Answer:
+        opening_sat, waiting_sat, forced_sat = self._kept_back_sat()
+        return self.recording("pending-channels").answer(
+            "ok",
+            limbo_sat=str(waiting_sat + forced_sat),
+            opening_sat=str(opening_sat),
+            waiting_sat=str(waiting_sat),
+            forced_sat=str(forced_sat),
+        )
+
     def _balance(self) -> Answer:
         funds = self.node.funds()
         receivable_msat = funds.receivable_msat or 0
+        opening_sat, _, _ = self._kept_back_sat()
         return self.recording("channel-balance").answer(
             "ok",
             local_sat=str(funds.spendable_msat // 1000),
             local_msat=str(funds.spendable_msat),
             remote_sat=str(receivable_msat // 1000),
             remote_msat=str(receivable_msat),
-            opening_sat=str((funds.held_msat - funds.spendable_msat) // 1000),
-            opening_msat=str(funds.held_msat - funds.spendable_msat),
+            opening_sat=str(opening_sat),
+            opening_msat=str(opening_sat * 1000),
         )
 
 
