@@ -18,8 +18,12 @@ from bitcache_server.services.payout_approvals import (
     reject_payout,
 )
 from bitcache_server.services.payout_batches import run_payouts, set_aside
+from bitcache_server.services.payout_contradictions import take_note
+from bitcache_server.services.payout_resolutions import Ending, resolve_payout
+from bitcache_server.services.payout_restores import hold_after_restore, release_payout
 from bitcache_server.services.payout_views import (
     OperatorPayoutView,
+    OperatorWord,
     list_payouts,
     operator_payout_view,
     short_destination,
@@ -144,6 +148,101 @@ def set_aside_(payout_id: str) -> None:
         _emit(w.session, get_payout(w.session, payout_id))
 
 
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@_as_option
+@click.option("--settled/--failed", "is_settled", default=None, help="What became of it.")
+@click.option("--reason", default="", help="How you know; shown to the owner if it failed.")
+@click.option("--preimage", default="", metavar="HEX", help="The payee's proof, if there is one.")
+@click.option(
+    "--fee-msat",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="What the network took, in msat; the rest of the reserve goes back.",
+)
+@click.option(
+    "--transaction",
+    default="",
+    metavar="HASH",
+    help="Of a payout that is held after a restored backup: what paid it.",
+)
+@json_option
+def resolve(
+    payout_id: str,
+    name: str,
+    is_settled: bool | None,
+    reason: str,
+    preimage: str,
+    fee_msat: int,
+    transaction: str,
+) -> None:
+    """Say what became of a Lightning payout whose node is gone for good.
+
+    Two operators who say the same end it: `--settled` books it as paid, `--failed` gives
+    the money back. Refused while the node of the settings knows the payout or does not
+    answer, and while a call to it may be under way. Both must name the same fee. Asks for
+    your secret, or reads it from standard input.
+
+    \b
+    Example:
+      bitcache payout resolve po_… --as ada --failed --reason "Channel closed, never left."
+    """
+    if is_settled is None:
+        raise click.UsageError("Say --settled or --failed.")
+    secret = _secret()
+    ending = Ending(is_settled, reason, preimage, fee_msat, transaction)
+    with work() as w:
+        resolve_payout(w.deps, w.session, payout_id, name, secret, ending)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command("take-note")
+@click.argument("payout_id", metavar="PAYOUT")
+@_as_option
+@json_option
+def take_note_(payout_id: str, name: str) -> None:
+    """Say that you know that a node contradicts what operators said of a payout.
+
+    The doctor is silent about it from then on; nothing is booked. Asks for your secret,
+    or reads it from standard input.
+    """
+    secret = _secret()
+    with work() as w:
+        with write_transaction(w.session):
+            take_note(w.deps, w.session, payout_id, name, secret)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
+@payout.command()
+@json_option
+def restored() -> None:
+    """Say that the database came from a backup, before the jobs start again.
+
+    Holds every open payout that may have been paid since the backup: to an address, and
+    behind a link. Invoices go on, because a node pays each once.
+    """
+    with work() as w:
+        held = hold_after_restore(w.deps, w.session)
+    emit({"held": held}, [f"{held} payouts are held. `bitcache payout list` shows them."])
+
+
+@payout.command()
+@click.argument("payout_id", metavar="PAYOUT")
+@_as_option
+@json_option
+def release(payout_id: str, name: str) -> None:
+    """Let a payout go on that is held after a restored backup: it was not paid since.
+
+    Asks for your secret, or reads it from standard input.
+    """
+    secret = _secret()
+    with work() as w:
+        with write_transaction(w.session):
+            release_payout(w.deps, w.session, payout_id, name, secret)
+        _emit(w.session, get_payout(w.session, payout_id))
+
+
 @payout.command("run-now")
 @json_option
 def run_now() -> None:
@@ -207,5 +306,11 @@ def _lines(view: OperatorPayoutView) -> list[str]:
             ("note", view.reason or "-"),
             ("asked for", moment(view.created_at)),
             ("settled", moment(view.settled_at)),
+            *[("said", _word(word)) for word in view.words],
         ]
     )
+
+
+def _word(word: OperatorWord) -> str:
+    said = "settled" if word.settled else "failed"
+    return f"{said}, by {word.operator}, {moment(word.said_at)}: {word.reason or word.preimage}"

@@ -40,6 +40,9 @@ class Payout(Model):
     """How often a payment to a Lightning address failed."""
     next_try_at: Mapped[int] = mapped_column(BigInteger, default=0)
     """Not to be tried before; 0 is at once."""
+    held_at: Mapped[int | None] = mapped_column(BigInteger)
+    """When the database was said to come from a backup: it may have been paid since, so it
+    is not sent before an operator says so. None for all others."""
     batch_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -126,6 +129,44 @@ class PayoutApproval(Model):
     payout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     operator: Mapped[str] = mapped_column(String(64), primary_key=True)
     approved_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class PayoutWord(Model):
+    """What an operator said became of a payout that no node knows. Never changed: a later word
+    of the same operator counts instead."""
+
+    __tablename__ = "payout_words"
+
+    payout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Counted for each payout, from 1."""
+    batch_id: Mapped[str] = mapped_column(String(64))
+    """The payment it is about; empty for one that the database has lost."""
+    operator: Mapped[str] = mapped_column(String(64))
+    settled: Mapped[bool]
+    reference: Mapped[str] = mapped_column(String(200))
+    """The payment hash, or the transaction id."""
+    fee_msat: Mapped[int] = mapped_column(BigInteger)
+    preimage: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(200))
+    said_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class PayoutResolution(Model):
+    """A payment that two operators ended, and what a node said of it later."""
+
+    __tablename__ = "payout_resolutions"
+
+    batch_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    payout_id: Mapped[str] = mapped_column(String(64), index=True)
+    settled: Mapped[bool]
+    resolved_at: Mapped[int] = mapped_column(BigInteger)
+    node_says: Mapped[str] = mapped_column(String(16))
+    """The last clear outcome that a node told; empty for none."""
+    asked_at: Mapped[int] = mapped_column(BigInteger)
+    seen_by: Mapped[str | None] = mapped_column(String(64))
+    """The operator who took note of what the node said."""
+    seen_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Refund(Model):

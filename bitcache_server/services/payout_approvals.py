@@ -76,7 +76,7 @@ def approve_payout(deps: Deps, session: Session, payout_id: str, name: str, secr
     Raises ApprovalRefused for a wrong name or secret and for a second yes of the same
     operator, UnknownPayout, PayoutNotWaiting.
     """
-    _authenticate(session, name, secret)
+    authenticate(session, name, secret)
     payout = lock_payout(session, payout_id)
     if payout.state != PayoutState.APPROVAL:
         raise PayoutNotWaiting(f"The payout is {payout.state}; it waits for no approval.")
@@ -97,7 +97,7 @@ def reject_payout(
 
     Raises ApprovalRefused, UnknownPayout, PayoutNotWaiting.
     """
-    _authenticate(session, name, secret)
+    authenticate(session, name, secret)
     payout = lock_payout(session, payout_id)
     if payout.state != PayoutState.APPROVAL:
         raise PayoutNotWaiting(f"The payout is {payout.state}; it waits for no approval.")
@@ -127,8 +127,11 @@ def _give_back(
     return payout
 
 
-def _authenticate(session: Session, name: str, secret: str) -> None:
-    """Check an operator's secret; the row is locked, so that nobody is removed meanwhile."""
+def authenticate(session: Session, name: str, secret: str) -> None:
+    """Check an operator's secret; the row is locked, so that nobody is removed meanwhile.
+
+    Raises ApprovalRefused.
+    """
     query = select(Operator).where(Operator.name == name).with_for_update(read=True)
     operator = session.scalar(query.execution_options(populate_existing=True))
     known = operator is not None and operator.removed_at is None

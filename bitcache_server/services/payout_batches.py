@@ -23,7 +23,7 @@ from bitcache_server.domain.payout_state import (
 )
 from bitcache_server.models.payouts import PayoutBatch
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.base import PayoutLookup, Rail
+from bitcache_server.rails.base import PayoutLookup, Rail, StreamRail
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payout_orders import (
     MAX_TEXT_CHARS,
@@ -58,7 +58,7 @@ def run_payouts(deps: Deps, session: Session, rail: Rail, *, at_once: bool = Fal
     ``at_once`` does not wait for payouts to gather. Returns how many payouts were signed.
     Raises RailError; what was stored before the error stays stored.
     """
-    if rail.payouts_together == 1:
+    if isinstance(rail, StreamRail):
         return run_single_payouts(deps, session, rail)
     advance_batches(deps, session, rail)
     return make_batch(deps, session, rail, at_once=at_once)
@@ -79,14 +79,14 @@ def advance_batches(deps: Deps, session: Session, rail: Rail) -> None:
         elif _is_news(batch, found, step):
             try:
                 with write_transaction(session):
-                    _note(deps, session, rail, batch, found, step)
+                    _note(deps, session, batch, found, step)
             except IntegrityError:
                 log.info("rail=%s another batch has %s", rail.name, found.carrier.reference)
 
 
 def run_open(deps: Deps, session: Session, rail: Rail) -> None:
     """Ask about what is not final, and make nothing new."""
-    if rail.payouts_together == 1:
+    if isinstance(rail, StreamRail):
         advance_singles(deps, session, rail)
     else:
         advance_batches(deps, session, rail)
@@ -138,7 +138,7 @@ def _is_news(batch: OpenBatch, found: PayoutLookup, step: BatchStep) -> bool:
 
 
 def _note(
-    deps: Deps, session: Session, rail: Rail, asked: OpenBatch, found: PayoutLookup, step: BatchStep
+    deps: Deps, session: Session, asked: OpenBatch, found: PayoutLookup, step: BatchStep
 ) -> None:
     batch = lock_asked(session, asked)
     if batch is None:
@@ -149,7 +149,7 @@ def _note(
         batch.fee_msat = found.carrier.fee_msat
         mark_sent(batch, deps.clock())
     if step is BatchStep.SETTLE:
-        settle(deps, session, rail, batch)
+        settle(deps, session, batch)
     elif step is BatchStep.FAIL:
         # A transaction that can never be mined: its payouts wait for another one.
         for payout in end_failed(deps, session, batch):

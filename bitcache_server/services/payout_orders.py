@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
@@ -42,6 +42,11 @@ class WaitingPayout:
     created_at: int
 
 
+def may_go() -> tuple[ColumnElement[bool], ...]:
+    """Return what is true of a payout that a payment may carry: it waits, and nobody holds it."""
+    return (Payout.state == PayoutState.WAITING, Payout.held_at.is_(None))
+
+
 def waiting_payouts(session: Session, rail: str, limit: int, now: int) -> list[WaitingPayout]:
     """Return the oldest that wait; those that were left out before come last.
 
@@ -51,7 +56,7 @@ def waiting_payouts(session: Session, rail: str, limit: int, now: int) -> list[W
     due = or_(Payout.next_try_at <= now, Payout.next_try_at > now + max(RETRY_AFTER_S))
     query = (
         select(Payout)
-        .where(Payout.rail == rail, Payout.state == PayoutState.WAITING, due)
+        .where(Payout.rail == rail, *may_go(), due)
         .order_by(Payout.reason != "", Payout.created_at, Payout.id)
         .limit(limit)
     )

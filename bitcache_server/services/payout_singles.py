@@ -4,11 +4,13 @@ Two things differ from transactions of a chain. A node would make a payment that
 again, so nothing may reach it once the failure was booked: an invoice belongs to one payout
 for ever, each sending is announced in the database beforehand, and a failure only counts
 while no other sending can be on its way. And what nobody can tell stays reserved, for ever
-if need be: only the node's clear word frees it. All functions open their own transactions;
-none waits for the network inside one.
+if need be: only the node's clear word frees it, or two operators where there is no node any
+more (``payout_resolutions.py``). All functions open their own transactions; none waits for
+the network inside one.
 """
 
 import logging
+from collections import defaultdict
 from dataclasses import replace
 
 from sqlalchemy import select
@@ -28,6 +30,7 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import PayoutLookup, PayoutOrder, PreparedPayout, Rail
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_contradictions import ask_resolved
 from bitcache_server.services.payout_failures import after_failure
 from bitcache_server.services.payout_orders import (
     MAX_TEXT_CHARS,
@@ -35,6 +38,7 @@ from bitcache_server.services.payout_orders import (
     explain,
     waiting_payouts,
 )
+from bitcache_server.services.payout_slots import why_no_slot
 from bitcache_server.services.payout_steps import (
     OpenBatch,
     Overtaken,
@@ -62,20 +66,29 @@ def run_single_payouts(deps: Deps, session: Session, rail: Rail) -> int:
 
     Invoices go first: an address is a stranger's server, which may let us wait as long as we
     do. So who has asked for one that gave nothing has the next of theirs asked in the next
-    pass. Returns how many were sent. Raises RailError; what was stored before stays stored.
+    pass. What finds no slot waits. Returns how many were sent. Raises RailError; what was
+    stored before stays stored.
     """
     advance_singles(deps, session, rail)
+    ask_resolved(deps, session, rail)
     waiting = waiting_payouts(session, rail.name, deps.settings.payout_batch_size, deps.clock())
     session.rollback()
     owners = {one.order.payout_id: one.owner_account for one in waiting}
-    sent, later = 0, set[str]()
+    sent, later, no_slot = 0, set[str](), defaultdict[str, list[PayoutOrder]](list)
     for one in sorted(covered_orders(deps, session, waiting), key=_asks_an_address):
-        if _asks_an_address(one) and owners[one.payout_id] in later:
+        owner = owners[one.payout_id]
+        if _asks_an_address(one) and owner in later:
             continue
-        if _pay(deps, session, rail, one):
+        why = why_no_slot(deps, session, owner, rail.name)
+        session.rollback()
+        if why:
+            no_slot[why].append(one)
+        elif _pay(deps, session, rail, one):
             sent += 1
         else:
-            later.add(owners[one.payout_id])
+            later.add(owner)
+    for why, those in no_slot.items():
+        explain(session, those, why)
     return sent
 
 
@@ -87,10 +100,14 @@ def advance_singles(deps: Deps, session: Session, rail: Rail) -> None:
     """Ask about each payment that is not final; send what the node never heard of."""
     for batch in open_batches(session, rail.name):
         found = _ask(deps, session, rail, batch)
-        is_unsent = found.missing and found.outcome is Outcome.UNKNOWN
+        is_unsent = found.missing and found.outcome is Outcome.UNKNOWN and _pays(rail)
         announced = _announce(deps, session, batch) if is_unsent else None
         if announced is not None:
             _send(deps, session, rail, announced)
+
+
+def _pays(rail: Rail) -> bool:
+    return rail.payouts_together == 1
 
 
 def _pay(deps: Deps, session: Session, rail: Rail, order: PayoutOrder) -> bool:
@@ -152,14 +169,15 @@ def _announce(deps: Deps, session: Session, asked: OpenBatch) -> OpenBatch | Non
         batch = lock_asked(session, asked)
         if batch is None or (batch.sends, batch.sent_at) != (asked.sends, asked.sent_at):
             return None
-        if _is_being_sent(deps, batch):
+        if is_being_sent(deps, batch):
             return None
         batch.sends, batch.sending_since = batch.sends + 1, deps.clock()
         session.flush()
         return open_batch(batch)
 
 
-def _is_being_sent(deps: Deps, batch: PayoutBatch) -> bool:
+def is_being_sent(deps: Deps, batch: PayoutBatch) -> bool:
+    """Return whether a call to pay may still be on its way to the node."""
     # A clock that was put back makes this wait longer; the other way it would pay twice.
     return batch.sending_since is not None and deps.clock() - batch.sending_since < SENDING_S
 
@@ -187,7 +205,7 @@ def _ask(deps: Deps, session: Session, rail: Rail, asked: OpenBatch) -> PayoutLo
     is_news = found.outcome is not Outcome.UNKNOWN or detail != asked.detail
     if is_news and (found.outcome, asked.state) != (Outcome.PENDING, BatchState.SENT):
         with write_transaction(session):
-            _note(deps, session, rail, asked, found, detail)
+            _note(deps, session, asked, found, detail)
     return found
 
 
@@ -202,16 +220,14 @@ def _believed(asked: OpenBatch, found: PayoutLookup) -> PayoutLookup:
     return replace(found, outcome=Outcome.UNKNOWN, detail=_FORGOTTEN, missing=False)
 
 
-def _note(
-    deps: Deps, session: Session, rail: Rail, asked: OpenBatch, found: PayoutLookup, detail: str
-) -> None:
+def _note(deps: Deps, session: Session, asked: OpenBatch, found: PayoutLookup, detail: str) -> None:
     batch = lock_asked(session, asked)
     if batch is None:
         return
     if found.outcome is Outcome.SETTLED:
         batch.fee_msat, batch.detail = found.carrier.fee_msat, detail
         mark_sent(batch, deps.clock())
-        settle(deps, session, rail, batch)
+        settle(deps, session, batch)
     elif found.outcome is Outcome.FAILED:
         if _may_fail(deps, batch, asked):
             batch.detail = detail
@@ -231,4 +247,4 @@ def _may_fail(deps: Deps, batch: PayoutBatch, asked: OpenBatch) -> bool:
     """
     if batch.sends != asked.sends:
         return False
-    return batch.sends == 1 or not _is_being_sent(deps, batch)
+    return batch.sends == 1 or not is_being_sent(deps, batch)

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.payout_state import OPEN_BATCH_STATES, BatchState, PayoutState
 from bitcache_server.ledger.payout_recipes import settle_batch
 from bitcache_server.models.payouts import Payout, PayoutBatch
-from bitcache_server.rails.base import PayoutOrder, PreparedPayout, Rail
+from bitcache_server.rails.base import PayoutOrder, PreparedPayout
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_orders import may_go
 from bitcache_server.services.payouts import reserve_of
 from bitcache_server.tokens.secrets import new_id
 
@@ -31,6 +32,7 @@ class OpenBatch:
     """A transaction that is not final, as it was stored when the rail was asked."""
 
     id: str
+    rail: str
     state: str
     detail: str
     prepared: PreparedPayout
@@ -54,7 +56,7 @@ def open_batches(session: Session, rail: str) -> list[OpenBatch]:
 def open_batch(row: PayoutBatch) -> OpenBatch:
     """Return a transaction apart from the session."""
     prepared = PreparedPayout(row.reference, row.raw, row.amount_msat, row.fee_msat)
-    return OpenBatch(row.id, row.state, row.detail, prepared, row.sends, row.sent_at)
+    return OpenBatch(row.id, row.rail, row.state, row.detail, prepared, row.sends, row.sent_at)
 
 
 def lock_batch(session: Session, batch_id: str) -> PayoutBatch:
@@ -92,7 +94,7 @@ def store_batch(
 ) -> PayoutBatch:
     """Store what was signed; raise Overtaken when a payout does not wait any more."""
     ids = [order.payout_id for order in paid]
-    query = select(Payout).where(Payout.id.in_(ids), Payout.state == PayoutState.WAITING)
+    query = select(Payout).where(Payout.id.in_(ids), *may_go())
     query = query.order_by(Payout.id).with_for_update()
     payouts = session.scalars(query.execution_options(populate_existing=True)).all()
     asked_for = {(order.payout_id, order.destination) for order in paid}
@@ -124,16 +126,16 @@ def mark_sent(batch: PayoutBatch, now: int) -> None:
     batch.sent_at = batch.sent_at or now
 
 
-def settle(deps: Deps, session: Session, rail: Rail, batch: PayoutBatch) -> None:
+def settle(deps: Deps, session: Session, batch: PayoutBatch) -> None:
     """Book that a transaction is final, with what the network took.
 
-    Where each payout is a payment of its own, the owner gets back what was put aside and
-    not used; a fee above that is the operator's.
+    Where each payout is a payment of its own, and so counted when it is sent, the owner gets
+    back what was put aside and not used; a fee above that is the operator's.
     """
     now = deps.clock()
     payouts = payouts_in(session, batch)
     for payout in payouts:
-        if rail.payouts_together == 1:
+        if batch.sends:
             payout.fee_returned_msat = max(0, payout.fee_msat - batch.fee_msat)
             _warn_above(batch, payout)
         payout.state, payout.settled_at, payout.reason = PayoutState.SETTLED.value, now, ""

@@ -11,9 +11,11 @@ from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.payout_approvals import approvals_of
+from bitcache_server.services.payout_resolutions import words_about
 
 #: Whose reason is meant for who would have been paid.
 _EXPLAINED = (PayoutState.CANCELLED, PayoutState.REJECTED, PayoutState.FAILED)
+_HELD = "Held after a restored backup: it may have been paid since."
 #: Shown of a long destination: an invoice has hundreds of characters.
 _HEAD_CHARS, _TAIL_CHARS = 16, 8
 
@@ -40,6 +42,19 @@ class PayoutView(BaseModel):
     settled_at: int | None
 
 
+class OperatorWord(BaseModel):
+    """What an operator said became of a payout."""
+
+    operator: str
+    settled: bool
+    reference: str
+    """The payment hash, or the transaction id."""
+    fee_msat: int
+    preimage: str
+    reason: str
+    said_at: int
+
+
 class OperatorPayoutView(PayoutView):
     """A payout as operators see it."""
 
@@ -49,6 +64,10 @@ class OperatorPayoutView(PayoutView):
     """Why it waits, was cancelled or rejected, or what the rail says of its transaction."""
     approvals: list[str]
     """Who said yes."""
+    held_at: int | None
+    """When it was held after a restored backup; null for one that nobody holds."""
+    words: list[OperatorWord]
+    """What operators said became of it, oldest first."""
 
 
 def short_destination(text: str) -> str:
@@ -68,11 +87,18 @@ def operator_payout_view(session: Session, payout: Payout) -> OperatorPayoutView
     """Return everything that is known."""
     batch = _batch(session, payout)
     open_reason = payout.reason or (batch.detail if batch else "")
+    if payout.held_at is not None and payout.state in OPEN_STATES:
+        open_reason = f"{_HELD} {open_reason}".strip()
     return OperatorPayoutView(
         **_common(payout, batch),
         owner=payout.owner_account,
         reason=open_reason if payout.state != PayoutState.SETTLED else "",
         approvals=[approval.operator for approval in approvals_of(session, payout.id)],
+        held_at=payout.held_at,
+        words=[
+            OperatorWord.model_validate(word, from_attributes=True)
+            for word in words_about(session, payout.id)
+        ],
     )
 
 

@@ -28,6 +28,7 @@ from bitcache_server.models.payouts import Payout, PayoutApproval
 from bitcache_server.models.upsert import insert_missing
 from bitcache_server.rails.lightning.decoding import decode, looks_like_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_slots import check_slots
 from bitcache_server.tokens.secrets import new_id
 
 #: An invoice with many hints for its route is long; an address is not.
@@ -163,7 +164,11 @@ def same_payout(earlier: Payout, address: str, amount_msat: int) -> Payout:
 def check_limits(
     deps: Deps, session: Session, owner_account: str, rail: str, amount_msat: int
 ) -> None:
-    """Raise PayoutLimit when the amount is too small or the day's limits do not hold it."""
+    """Raise PayoutLimit when the amount is too small or the day's limits do not hold it.
+
+    Raises TooManyPayouts, a special case of it, when too many are open.
+    """
+    check_slots(deps, session, owner_account, rail)
     floor_msat = least_msat(deps, rail)
     left_msat = left_today_msat(deps, session, owner_account)
     if max(amount_msat, floor_msat) > left_msat:
@@ -199,7 +204,7 @@ def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
     same key. Without an address it waits behind a link. Raises PayoutLimit, and
     InsufficientBalance for a wallet.
     """
-    _lock_limits(session)
+    lock_limits(session)
     rail = wanted.destination.rail
     check_limits(deps, session, wanted.owner_account, rail, wanted.amount_msat)
     payout = Payout(
@@ -223,7 +228,8 @@ def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
     return payout
 
 
-def _lock_limits(session: Session) -> None:
+def lock_limits(session: Session) -> None:
+    """Let whoever counts payouts against a limit queue until the caller's transaction ends."""
     insert_missing(session, JobLease, name=_LIMIT_LOCK, holder="", expires_at=0)
     session.execute(select(JobLease).where(JobLease.name == _LIMIT_LOCK).with_for_update())
 

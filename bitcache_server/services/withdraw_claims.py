@@ -14,6 +14,7 @@ from bitcache_server.domain.errors import (
     AddressInvalid,
     InvalidRequest,
     LinkClaimed,
+    TooManyPayouts,
     UnknownLink,
 )
 from bitcache_server.domain.money import format_sat
@@ -22,7 +23,13 @@ from bitcache_server.models.payouts import Payout, WithdrawLink
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.payouts import asked_amount_msat, find_rail, lock_payout
+from bitcache_server.services.payout_slots import BUSY, has_own_slot
+from bitcache_server.services.payouts import (
+    asked_amount_msat,
+    find_rail,
+    lock_limits,
+    lock_payout,
+)
 from bitcache_server.services.withdraw_links import keyed_hash
 from bitcache_server.tokens.secrets import hash_secret
 
@@ -51,7 +58,7 @@ def look_at_link(deps: Deps, session: Session, secret: str) -> LinkView:
     if payout is None:
         raise UnknownLink()
     over = _is_over(deps, link)
-    state = PayoutState(payout.state)
+    state = _shown_state(payout)
     words = payout.reason
     if over and state in (PayoutState.OFFERED, PayoutState.APPROVAL):
         words = "The link was not used in time."
@@ -81,16 +88,19 @@ def claim(deps: Deps, session: Session, secret: str, k1: str, invoice: str) -> N
     asked_msat = asked_amount_msat(deps, normal)
     with write_transaction(session):
         link = _find(session, secret)
+        lock_limits(session)
         payout = lock_payout(session, link.payout_id)
         session.refresh(link)
         if payout.destination == normal:
             return
-        if payout.state != PayoutState.OFFERED or _is_over(deps, link):
-            raise _closed(PayoutState(payout.state), payout.reason)
+        if payout.state != PayoutState.OFFERED or payout.held_at or _is_over(deps, link):
+            raise _closed(_shown_state(payout), payout.reason)
         if not hmac.compare_digest(k1.encode(), _k1(deps, link).encode()):
             raise InvalidRequest("The k1 is not that of this link; scan it again.")
         if (rail, asked_msat) != (payout.rail, payout.amount_msat):
             raise AddressInvalid(f"The invoice must be over {format_sat(payout.amount_msat)}.")
+        if not has_own_slot(deps, session, payout.owner_account, payout.rail):
+            raise TooManyPayouts(BUSY)
         payout.destination, payout.state = normal, PayoutState.WAITING.value
         payout.reason, payout.next_try_at = "", 0
         session.flush()
@@ -111,6 +121,13 @@ def _closed(state: PayoutState, words: str) -> UnknownLink | LinkClaimed:
     if state is PayoutState.APPROVAL:
         return UnknownLink("The operator has not released the money yet. Try again later.")
     return UnknownLink(words or "The link was not used in time.")
+
+
+def _shown_state(payout: Payout) -> PayoutState:
+    """Return the state; one that is held waits for the operator as before an approval."""
+    state = PayoutState(payout.state)
+    is_held = state is PayoutState.OFFERED and payout.held_at is not None
+    return PayoutState.APPROVAL if is_held else state
 
 
 def _is_over(deps: Deps, link: WithdrawLink) -> bool:

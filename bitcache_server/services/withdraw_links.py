@@ -224,6 +224,8 @@ def cancel_link(deps: Deps, session: Session, wallet_id: str, payout_id: str) ->
         raise UnknownPayout()
     if session.get(WithdrawLink, payout_id) is None or payout.destination:
         raise PayoutNotWaiting("Somebody has claimed the link; the payment is on its way.")
+    if payout.held_at is not None:
+        raise PayoutNotWaiting("The operator has to look at this link first.")
     cancel_payout(deps, session, payout_id, "You took the link back.")
 
 
@@ -234,6 +236,8 @@ def expire_links(deps: Deps, session: Session) -> int:
         .join(Payout, Payout.id == WithdrawLink.payout_id)
         .where(
             WithdrawLink.expires_at <= deps.clock(),
+            # It may have been paid, for all that a restored database knows.
+            Payout.held_at.is_(None),
             Payout.state.in_((PayoutState.OFFERED, PayoutState.APPROVAL)),
         )
         .order_by(WithdrawLink.payout_id)
@@ -246,7 +250,7 @@ def expire_links(deps: Deps, session: Session) -> int:
 def _expire(deps: Deps, session: Session, payout_id: str) -> bool:
     with write_transaction(session):
         payout = lock_payout(session, payout_id)
-        if payout.state not in (PayoutState.OFFERED, PayoutState.APPROVAL):
+        if payout.state not in (PayoutState.OFFERED, PayoutState.APPROVAL) or payout.held_at:
             return False
         cancel_payout(deps, session, payout_id, "The link was not used in time.")
         return True

@@ -115,6 +115,12 @@ class Settings(BaseSettings):
     """The reserve is never less than this."""
     lightning_pay_wait_s: Annotated[int, Field(ge=1, le=60)] = 10
     """How long a payout is waited for before its end is asked about later."""
+    lightning_open_payouts_per_wallet: Annotated[int, Field(ge=1)] = 3
+    """So many Lightning payouts of one reader may be open at once: a payee can hold each of
+    them back for days."""
+    lightning_open_payouts: Annotated[int, Field(ge=4, le=400)] = 20
+    """So many payments may be under way in all, three quarters of them to readers; the others
+    wait. Many nodes take 30 in a channel."""
     lnurl_timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
     l402_lifetime_s: Annotated[int, Field(ge=60)] = 30 * 86_400
     """How long an L402 token opens an item that is sold for ever."""

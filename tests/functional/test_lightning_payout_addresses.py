@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,8 @@ def shop(
 ) -> Iterator[LightningWorld]:
     # The addresses of these tests are on loopback.
     client = LnurlClient(timeout_s, allow_local=True)
-    with opened_lightning_world(tmp_path, database_url, lnurl=client) as world:
+    limits: dict[str, Any] = {"lightning_open_payouts_per_wallet": 10}
+    with opened_lightning_world(tmp_path, database_url, lnurl=client, **limits) as world:
         jane.node.clock = world.clock
         open_wallet(world.session, balance_msat=BALANCE_MSAT)
         yield world

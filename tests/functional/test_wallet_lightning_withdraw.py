@@ -111,10 +111,10 @@ def test_who_says_the_amount(
 
 def test_a_lightning_address_is_shown_as_it_is(shop: LightningWorld, reader: Reader) -> None:
     assert "Lightning invoice, Lightning address or Bitcoin address" in reader.get(PATH).text
-    page = reader.get(path_of(reader.post(REVIEW, address="Jane@Pay.Example", amount=""))).text
-    assert '<code class="token">jane@pay.example</code>' in page
+    page = reader.get(path_of(reader.post(REVIEW, address="Jane@Wallet.Example", amount=""))).text
+    assert '<code class="token">jane@wallet.example</code>' in page
     reader.post(PATH, **_fields(page))
-    assert '<code title="jane@pay.example">jane@pay.example</code>' in reader.get(PATH).text
+    assert '<code title="jane@wallet.example">jane@wallet.example</code>' in reader.get(PATH).text
 
 
 def test_a_failure_is_told_with_its_reason(shop: LightningWorld, reader: Reader) -> None:
@@ -194,7 +194,7 @@ def test_what_cannot_become_a_link_is_told(shop: LightningWorld, reader: Reader)
     for order in ("", "?order=x"):
         assert path_of(reader.get(f"{LINK_REVIEW}{order}")) == f"{PATH}?done=over"
     # The signed text of a withdrawal to an address is none of a link.
-    other = path_of(reader.post(REVIEW, address="jane@pay.example", amount="1000"))
+    other = path_of(reader.post(REVIEW, address="jane@wallet.example", amount="1000"))
     query = urlsplit(other).query
     assert path_of(reader.get(f"{LINK_REVIEW}?{query}")) == f"{PATH}?done=over"
     fields = {"how": "scan", "amount": "20000", "fee_msat": "1", "key": "k"}

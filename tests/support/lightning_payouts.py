@@ -5,10 +5,18 @@ from contextlib import contextmanager
 
 import pytest
 
+from bitcache_server.domain.outcome import Outcome
+from bitcache_server.ledger import chart
 from bitcache_server.rails.lightning.backend import PayOrder, Sent
 from bitcache_server.services.payout_batches import run_payouts
 from bitcache_server.services.withdraw import quote_withdrawal, request_withdrawal
 from tests.support.lightning_world import LightningWorld
+from tests.support.payouts import batches
+from tests.support.shops import held
+
+BALANCE_MSAT = 2_000_000_700
+AMOUNT_MSAT = 20_000_000
+RESERVE_MSAT = 200_000
 
 
 def withdraw_to(
@@ -32,6 +40,22 @@ def withdraw_to(
     ).id
     world.session.rollback()
     return payout_id
+
+
+def asked(shop: LightningWorld, outcome: Outcome, detail: str = "", key: str = "key-1") -> str:
+    """Ask for a withdrawal to an invoice, and say what becomes of its payment."""
+    shop.lightning.plan_payment(outcome, detail=detail)
+    return withdraw_to(shop, shop.lightning.foreign_invoice(AMOUNT_MSAT), key=key)
+
+
+def last_hash(shop: LightningWorld) -> str:
+    """Return the payment hash of the newest payment."""
+    return batches(shop)[-1].reference
+
+
+def own_msat(shop: LightningWorld) -> int:
+    """Return what is in the reader's balance."""
+    return held(shop, chart.wallet("wa_1"))
 
 
 def pay_out(world: LightningWorld) -> int:

@@ -23,6 +23,11 @@ class PayoutLimit(BitcacheError):
     title = "The amount is outside the limits"
 
 
+class TooManyPayouts(PayoutLimit):
+    code = "too_many_payouts"
+    title = "Too many payouts are under way"
+
+
 class PayoutFeeChanged(BitcacheError):
     code = "payout_fee_changed"
     title = "The network fee has risen since it was shown"
@@ -41,6 +46,26 @@ class UnknownPayout(BitcacheError):
 class PayoutNotWaiting(BitcacheError):
     code = "payout_not_waiting"
     title = "The payout does not wait for that any more"
+
+
+class PayoutKnown(BitcacheError):
+    code = "payout_known"
+    title = "The node knows this payout and will end it"
+
+
+class PayoutUnderWay(BitcacheError):
+    code = "payout_under_way"
+    title = "The payout may still be on its way"
+
+
+class PayoutNodeSilent(BitcacheError):
+    code = "payout_node_silent"
+    title = "The node does not say whether it knows this payout"
+
+
+class PreimageWrong(BitcacheError):
+    code = "preimage_wrong"
+    title = "The preimage does not belong to this payout"
 
 
 class ApprovalRefused(BitcacheError):
