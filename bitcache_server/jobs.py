@@ -32,7 +32,7 @@ from bitcache_server.services.housekeeping import (
     forget_idempotency_keys,
 )
 from bitcache_server.services.l402 import forget_l402_bills
-from bitcache_server.services.leases import give_back, take_lease
+from bitcache_server.services.leases import give_back, keep_lease, take_lease
 from bitcache_server.services.merchant_payouts import schedule_payouts
 from bitcache_server.services.one_time_codes import forget_one_time_codes
 from bitcache_server.services.payout_batches import run_payouts
@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 
 #: A dead process's jobs are taken over after this time.
 LEASE_S = 15
+#: How often the lease of a run that goes on is extended.
+KEEP_EVERY_S = 5.0
+#: So long at most: a thread that hangs for ever must not keep a job from everybody.
+KEEP_FOR_S = 900.0
 TICK_S = 0.25
 #: How long a watch waits for a settlement before it renews its lease and asks again.
 WAIT_S = 2.0
@@ -131,6 +135,74 @@ def _stream_jobs(rail: StreamRail, wait_s: float) -> list[Job]:
     ]
 
 
+class _Keeper:
+    """Extends the leases of runs that take long, so that no other process begins them, too.
+
+    A run may wait for many nodes and strangers' servers, each within its own time limit, and
+    their sum is more than a lease. Nothing rests on it: a process that was paused and comes
+    back to a job of another one books and sends nothing twice.
+    """
+
+    def __init__(self, app: Flask, deps: Deps, holder: str) -> None:
+        self._app, self._deps, self._holder = app, deps, holder
+        self._running: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="leases", daemon=True)
+
+    def __enter__(self) -> "_Keeper":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Keep the lease of a job while it runs."""
+        with self._lock:
+            self._running[name] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._running[name]
+
+    def _loop(self) -> None:
+        while not self._stop.wait(KEEP_EVERY_S):
+            for name in self._long():
+                with self._app.app_context():
+                    self._keep(name)
+
+    def _long(self) -> list[str]:
+        now = time.monotonic()
+        with self._lock:
+            ages_s = {name: now - since for name, since in self._running.items()}
+        return [name for name, age_s in ages_s.items() if KEEP_EVERY_S <= age_s <= KEEP_FOR_S]
+
+    def _keep(self, name: str) -> None:
+        session = db.session()
+        try:
+            with storage_errors():
+                if not keep_lease(self._deps, session, name, self._holder, LEASE_S):
+                    log.warning("job=%s was taken over by another process", name)
+        except (BitcacheError, SQLAlchemyError) as error:
+            log.warning("the lease of job=%s was not extended: %s", name, error)
+        finally:
+            session.rollback()
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """One run of the jobs: what they work with, and by what name it holds their leases."""
+
+    app: Flask
+    deps: Deps
+    holder: str
+    keeper: _Keeper
+
+
 def run_jobs(app: Flask, *, only_once: bool = False, stop: threading.Event | None = None) -> bool:
     """Run all jobs until ``stop`` is set or a signal asks to end; return False after failures.
 
@@ -139,27 +211,33 @@ def run_jobs(app: Flask, *, only_once: bool = False, stop: threading.Event | Non
     deps = deps_of(app)
     jobs = all_jobs(deps, 0.0 if only_once else WAIT_S)
     holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
-    if only_once:
-        _run_due(app, deps, jobs, holder, now=float("inf"))
-        _end(app, holder)
-        return not any(job.failing for job in jobs)
-    stop = stop or threading.Event()
+    worker = _Worker(app, deps, holder, _Keeper(app, deps, holder))
+    with worker.keeper:
+        if only_once:
+            _run_due(worker, jobs, now=float("inf"))
+        else:
+            _run_lanes(worker, jobs, stop or threading.Event())
+    _end(app, holder)
+    return not only_once or not any(job.failing for job in jobs)
+
+
+def _run_lanes(worker: _Worker, jobs: list[Job], stop: threading.Event) -> None:
+    """Run each lane in a thread of its own and the other jobs here, until the end is asked for."""
+    by_lane = _by_lane(jobs)
     lanes = [
-        threading.Thread(target=_loop, args=(app, deps, lane, holder, stop), name=name, daemon=True)
-        for name, lane in _by_lane(jobs).items()
+        threading.Thread(target=_loop, args=(worker, lane, stop), name=name, daemon=True)
+        for name, lane in by_lane.items()
         if name
     ]
     with _signals(stop):
         for thread in lanes:
             thread.start()
-        _loop(app, deps, _by_lane(jobs)[""], holder, stop)
+        _loop(worker, by_lane[""], stop)
     deadline = time.monotonic() + END_S
     for thread in lanes:
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             log.warning("lane=%s waits for its node and is left behind", thread.name)
-    _end(app, holder)
-    return True
 
 
 def _by_lane(jobs: list[Job]) -> dict[str, list[Job]]:
@@ -169,9 +247,9 @@ def _by_lane(jobs: list[Job]) -> dict[str, list[Job]]:
     return lanes
 
 
-def _loop(app: Flask, deps: Deps, jobs: list[Job], holder: str, stop: threading.Event) -> None:
+def _loop(worker: _Worker, jobs: list[Job], stop: threading.Event) -> None:
     while not stop.is_set():
-        _run_due(app, deps, jobs, holder, now=time.monotonic())
+        _run_due(worker, jobs, now=time.monotonic())
         stop.wait(min(TICK_S, max(0.0, min(job.due_at for job in jobs) - time.monotonic())))
 
 
@@ -190,22 +268,23 @@ def _signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run_due(app: Flask, deps: Deps, jobs: list[Job], holder: str, now: float) -> None:
+def _run_due(worker: _Worker, jobs: list[Job], now: float) -> None:
     for job in jobs:
         if job.due_at > now:
             continue
         job.due_at = now + job.every_s
-        with app.app_context():
-            _run(deps, job, holder)
+        with worker.app.app_context():
+            _run(worker, job)
         job.due_at = max(job.due_at, now + job.pause_s())
 
 
-def _run(deps: Deps, job: Job, holder: str) -> None:
-    session = db.session()
+def _run(worker: _Worker, job: Job) -> None:
+    deps, session = worker.deps, db.session()
     try:
         with storage_errors():
-            if take_lease(deps, session, job.name, holder, LEASE_S):
-                job.run(deps, session)
+            if take_lease(deps, session, job.name, worker.holder, LEASE_S):
+                with worker.keeper.running(job.name):
+                    job.run(deps, session)
     except (BitcacheError, SQLAlchemyError) as error:
         if not job.failing:
             log.warning("job=%s failed: %s", job.name, error)

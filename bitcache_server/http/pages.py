@@ -45,12 +45,13 @@ from bitcache_server.services.claim_balance import claim_to_balance
 from bitcache_server.services.collect import claim_grant, collect_of_wallet, redeem_credit
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice, get_invoice
 from bitcache_server.services.deliver import article_of, download_link, open_item
+from bitcache_server.services.fill_wallet import fills_msat, unlock_or_fill
 from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.items import get_item
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.request_payment import ANY, ask_for_payment
-from bitcache_server.services.unlock_item import UnlockOrder, unlock_item
+from bitcache_server.services.unlock_item import UnlockOrder
 from bitcache_server.services.views import InvoiceView, invoice_view, item_view
 from bitcache_server.services.wallet_views import purchase, wallet_view
 from bitcache_server.tokens.verifier import challenge_of
@@ -135,7 +136,7 @@ def buy_from_balance(item_id: str) -> ResponseReturnValue:
     key = request.form.get("key") or None
     order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=_price_seen_msat())
     try:
-        unlock_item(deps(), session(), order)
+        unlock_or_fill(deps(), session(), order)
     except REFUSALS as error:
         return _show_item(item, balance_error=error.detail), status_of(type(error))
     return redirect(f"/pay/{item.id}/read", 303)
@@ -272,10 +273,12 @@ def _balance(item: Item, price_msat: int | None) -> dict[str, object] | None:
     except UnknownPurchase:
         owned = False
     total_msat = wallet_view(deps(), session(), known.wallet_id).total_msat
+    missing_msat = None if price_msat is None else max(0, price_msat - total_msat)
     return {
         "owned": owned,
         "total_msat": total_msat,
-        "missing_msat": None if price_msat is None else max(0, price_msat - total_msat),
+        "missing_msat": missing_msat,
+        "fills_msat": fills_msat(deps(), session(), known.wallet_id, missing_msat),
         "key": secrets.token_urlsafe(16),
     }
 

@@ -24,6 +24,14 @@ def claim_to_balance(
     wallet received, and NoCredit.
     """
     invoice = verified_invoice(session, invoice_id, verifier, lock=True)
+    return move_credit(deps, session, wallet_id, invoice)
+
+
+def move_credit(deps: Deps, session: Session, wallet_id: str, invoice: Invoice) -> int:
+    """Do as ``claim_to_balance`` for who has shown that the invoice's money is theirs.
+
+    The caller's transaction holds the invoice's row.
+    """
     if invoice.direct:
         raise CreditNotMovable(
             "This payment went to the author's own wallet, so that it can buy this page "
@@ -31,12 +39,12 @@ def claim_to_balance(
         )
     if invoice.credit_msat <= 0:
         raise NoCredit(_why_nothing(invoice))
-    if _is_unconfirmed(session, invoice_id):
+    if _is_unconfirmed(session, invoice.id):
         raise NoCredit("The payment waits for its first confirmation. Try again in some minutes.")
     if lock_wallet(session, wallet_id).closed_at is not None:
         raise UnknownWallet()
     amount_msat, now = invoice.credit_msat, deps.clock()
-    recipes.claim_credit(session, invoice_id, wallet_id, amount_msat, now)
+    recipes.claim_credit(session, invoice.id, wallet_id, amount_msat, now)
     invoice.credit_msat = 0
     invoice.claimed_msat += amount_msat
     invoice.changed_at = now

@@ -92,6 +92,23 @@ def fill_for(deps: Deps, session: Session, order: UnlockOrder) -> None:
         _waiting.release()
 
 
+def fills_msat(
+    deps: Deps, session: Session, wallet_id: str, missing_msat: int | None
+) -> int | None:
+    """Return what the connected wallet would add now, for a page that offers it; None if nothing.
+
+    The limits are looked at again when it is asked.
+    """
+    if not missing_msat:
+        return None
+    row = session.get(WalletConnection, wallet_id, populate_existing=True)
+    if row is None:
+        return None
+    if row.invoice_id is not None and is_open(deps, session, row.invoice_id):
+        return row.amount_msat
+    return None if _limit(deps, row, missing_msat) else row.amount_msat
+
+
 def _missing_msat(deps: Deps, session: Session, order: UnlockOrder) -> int:
     price_msat = sum(part.amount_msat for part in read_offer(deps, session, order.item_id).parts)
     wallet = session.get(Wallet, order.wallet_id, populate_existing=True)
@@ -129,22 +146,32 @@ def _begin(deps: Deps, session: Session, wallet_id: str, missing_msat: int) -> _
         raise InsufficientBalance()
     if row.invoice_id is not None and is_open(deps, session, row.invoice_id):
         return _TopUp(row.invoice_id, "", told_before=True)
-    if missing_msat > row.amount_msat:
-        raise InsufficientBalance(
-            f"This is dearer than the {format_sat(row.amount_msat)} that your wallet fills up "
-            "at a time."
-        )
-    today = deps.clock() // SECONDS_PER_DAY
-    spent_msat = row.spent_msat if row.day == today else 0
-    if spent_msat + row.amount_msat > row.per_day_msat:
-        raise InsufficientBalance("Your wallet has filled up as much today as you allowed.")
+    if refusal := _limit(deps, row, missing_msat):
+        raise InsufficientBalance(refusal)
     text = connection_text(deps, row)
     if text is None:
         raise InsufficientBalance("Connect your wallet once more: this server has a new key.")
     invoice = create_top_up(deps, session, wallet_id, row.amount_msat // MSAT_PER_SAT, RAIL_NAME)
-    row.day, row.spent_msat = today, spent_msat + row.amount_msat
+    spent_msat = _spent_today_msat(deps, row) + row.amount_msat
+    row.day, row.spent_msat = deps.clock() // SECONDS_PER_DAY, spent_msat
     row.invoice_id, row.used_at, row.error = invoice.id, deps.clock(), ""
     return _TopUp(invoice.id, text, told_before=False)
+
+
+def _limit(deps: Deps, row: WalletConnection, missing_msat: int) -> str:
+    """Return which of the reader's limits forbids a top-up now, in words; empty for none."""
+    if missing_msat > row.amount_msat:
+        return (
+            f"This is dearer than the {format_sat(row.amount_msat)} that your wallet fills up "
+            "at a time."
+        )
+    if _spent_today_msat(deps, row) + row.amount_msat > row.per_day_msat:
+        return "Your wallet has filled up as much today as you allowed."
+    return ""
+
+
+def _spent_today_msat(deps: Deps, row: WalletConnection) -> int:
+    return row.spent_msat if row.day == deps.clock() // SECONDS_PER_DAY else 0
 
 
 def _tell(deps: Deps, session: Session, wallet_id: str, top_up: _TopUp) -> str:

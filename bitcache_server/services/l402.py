@@ -17,17 +17,24 @@ from bitcache_server.domain.errors import L402Invalid, PaymentRequired
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.models.catalog import Item, Merchant, Site
 from bitcache_server.models.l402 import L402Bill, L402Use
-from bitcache_server.models.sales import Invoice, RequestRow
+from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.upsert import insert_missing
+from bitcache_server.services.claim_balance import move_credit
 from bitcache_server.services.collect import sell_from_credit
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.invoices import unknown_invoice
 from bitcache_server.services.offers import account_of
 from bitcache_server.services.request_payment import ask_for_payment
 from bitcache_server.services.settle_invoice import SECONDS_PER_HOUR
 from bitcache_server.services.views import PriceView, price_of_invoice
-from bitcache_server.tokens.l402 import L402Claims, check_l402, issue_l402
+from bitcache_server.tokens.l402 import (
+    L402Claims,
+    check_l402,
+    check_unchanged_l402,
+    issue_l402,
+)
 from bitcache_server.tokens.verifier import challenge_of
 
 RAIL = "lightning"
@@ -146,7 +153,31 @@ def open_with_l402(
     if _is_unsold_credit(invoice, claims):
         with write_transaction(session):
             _sell_late(deps, session, claims)
+    if _bought_nothing(session, invoice, claims):
+        raise PaymentRequired(
+            "What was paid bought nothing: it was too little, or was moved to a balance."
+        )
     return claims
+
+
+def claim_l402_credit(
+    deps: Deps, session: Session, wallet_id: str, token: str, preimage: str
+) -> int:
+    """Move what bought nothing of an L402 payment to a wallet, and return the msat.
+
+    It came late, on top, or was given back. Who has token and preimage has paid, or was
+    given what is as good as a receipt code; a token that was weakened before it was passed
+    on is not. Runs inside the caller's transaction. Raises PaymentRequired for what is no
+    token of ours, L402Invalid, UnknownInvoice, and what ``move_credit`` raises.
+    """
+    secret_key = deps.settings.secret_key.get_secret_value()
+    claims = check_unchanged_l402(secret_key, token, preimage)
+    if claims.max_uses != (deps.settings.l402_max_uses or None):
+        raise L402Invalid("A limit of uses was added to this token; only the whole one will do.")
+    invoice = _locked(session, claims.invoice)
+    if invoice is None:
+        raise unknown_invoice(claims.invoice)
+    return move_credit(deps, session, wallet_id, invoice)
 
 
 def _is_unsold_credit(invoice: Invoice, claims: L402Claims) -> bool:
@@ -158,11 +189,25 @@ def _is_unsold_credit(invoice: Invoice, claims: L402Claims) -> bool:
     )
 
 
+def _bought_nothing(session: Session, invoice: Invoice, claims: L402Claims) -> bool:
+    """Return whether the token's payment is booked, and no sale came of it.
+
+    One that is not booked yet opens by its preimage alone.
+    """
+    if invoice.sale_group is not None or invoice.redeemed_msat:
+        return False
+    return session.get(Payment, (RAIL, claims.payment_hash), populate_existing=True) is not None
+
+
+def _locked(session: Session, invoice_id: str) -> Invoice | None:
+    query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
 def _sell_late(deps: Deps, session: Session, claims: L402Claims) -> None:
     """Sell the item at the token's price from what came a moment too late."""
-    query = select(Invoice).where(Invoice.id == claims.invoice).with_for_update()
-    invoice = session.scalars(query.execution_options(populate_existing=True)).one()
-    if _is_unsold_credit(invoice, claims):
+    invoice = _locked(session, claims.invoice)
+    if invoice is not None and _is_unsold_credit(invoice, claims):
         sell_from_credit(deps, session, invoice, claims.amount_msat)
 
 

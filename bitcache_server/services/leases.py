@@ -30,6 +30,18 @@ def take_lease(deps: Deps, session: Session, name: str, holder: str, lasts_s: in
     return taken is not None
 
 
+def keep_lease(deps: Deps, session: Session, name: str, holder: str, lasts_s: int) -> bool:
+    """Extend a lease that the process still has; return False when another one took it over."""
+    with write_transaction(session):
+        kept = session.execute(
+            update(JobLease)
+            .where(JobLease.name == name, JobLease.holder == holder)
+            .values(expires_at=deps.clock() + lasts_s)
+            .returning(JobLease.name)
+        ).first()
+    return kept is not None
+
+
 def give_back(session: Session, holder: str) -> None:
     """End all leases of a process that stops, so that another need not wait."""
     with write_transaction(session):

@@ -134,7 +134,7 @@ def _all_msat(deps: Deps, session: Session, merchant_id: str, destination: Desti
     held_msat, fee_msat = payable_msat(deps, session, merchant_id), destination.fee_msat
     if held_msat - fee_msat < least_msat(deps, destination.rail):
         raise MerchantBalanceTooLow(
-            f"{format_sat(held_msat)} can be paid out now and the network costs "
+            f"Of {format_sat(held_msat)} that can be paid out now the fee takes up to "
             f"{format_sat(fee_msat)}; too little is left to be sent."
         )
     left_msat = left_today_msat(deps, session, chart.merchant(merchant_id))

@@ -104,8 +104,9 @@ def check_rail(
     floor = floor_msat(deps, name, status)
     # Asked first: neither a wallet nor a network that comes back makes the amount larger.
     if amount_msat < floor:
+        least_msat = msat_to_sat_ceil(floor) * MSAT_PER_SAT
         raise AmountBelowFloor(
-            f"On-chain payments start at {msat_to_sat_ceil(floor)} sat at the present fees; "
+            f"On-chain payments start at {format_sat(least_msat)} at the present fees; "
             f"this item costs {format_sat(amount_msat)}."
         )
     account = account_of(deps, merchant, name)

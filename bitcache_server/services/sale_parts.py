@@ -37,6 +37,24 @@ def parts_of_invoice(
     return parts_of_price(price_msat, rule, invoice.merchant_id, shares)
 
 
+def parts_on_top(
+    deps: Deps, session: Session, invoice: Invoice, sold_msat: int, rest_msat: int
+) -> tuple[Part, ...]:
+    """Return the parts of what was sent to a merchant on top of what was booked as sold.
+
+    The commission is what the whole costs less what was taken: a smallest or a largest one
+    counts once. Neither part is ever negative.
+    """
+    rule = commission_rule(deps, session.get_one(Merchant, invoice.merchant_id))
+    taken_msat = rule.commission_msat(sold_msat)
+    commission_msat = rule.commission_msat(sold_msat + rest_msat) - taken_msat
+    parts = (
+        Part(chart.merchant(invoice.merchant_id), rest_msat - commission_msat),
+        Part(chart.COMMISSION, commission_msat),
+    )
+    return tuple(part for part in parts if part.amount_msat)
+
+
 def parts_of_price(
     price_msat: int, rule: CommissionRule, merchant_id: str, shares: Sequence[tuple[str, int]]
 ) -> tuple[Part, ...]:

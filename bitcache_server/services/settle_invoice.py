@@ -20,7 +20,7 @@ from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.offers import confirmations_for
-from bitcache_server.services.sale_parts import parts_of_invoice
+from bitcache_server.services.sale_parts import parts_of_invoice, parts_on_top
 from bitcache_server.services.wake_ups import announce
 
 SECONDS_PER_HOUR = 3_600
@@ -50,6 +50,8 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     elif _is_to_be_sold(invoice, truth):
         _book_sale(deps, session, invoice, truth)
     _store(invoice, truth, now)
+    if _is_sent_to_merchant(invoice) and invoice.credit_msat:
+        _give_rest(deps, session, invoice, truth, now)
     announce(session, invoice.id)
     if invoice.credit_msat and not any(_is_unconfirmed(p) for p in payments):
         _give_again(session, invoice, now)
@@ -60,10 +62,15 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
 def in_time_until(deps: Deps, invoice: Invoice, facts: Sequence[PaymentFact]) -> int:
     """Return until when money pays the invoice, and is not late."""
     ends_at = invoice.expires_at + deps.settings.late_grace_s
-    if invoice.item_id or invoice.wallet_id is not None:
+    if not _is_sent_to_merchant(invoice):
         return ends_at
     # What is sent to a merchant is theirs whenever it comes: nothing was held for it.
     return max([ends_at, *(fact.arrived_at for fact in facts)])
+
+
+def _is_sent_to_merchant(invoice: Invoice) -> bool:
+    """Say whether somebody sent money to a merchant's Lightning address, and buys nothing."""
+    return not invoice.item_id and invoice.wallet_id is None
 
 
 def payments_of(session: Session, invoice_id: str) -> Sequence[Payment]:
@@ -222,6 +229,19 @@ def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment
     invoice.paid_at = now
     if invoice.item_id:
         give_grant(session, invoice, invoice.sale_group, invoice.amount_msat, now)
+
+
+def _give_rest(deps: Deps, session: Session, invoice: Invoice, truth: Assessment, now: int) -> None:
+    """Give the merchant what is left over of money that was sent to them.
+
+    Its payer keeps no verifier, so that as credit it would be nobody's. The commission of
+    the whole is that of one sale.
+    """
+    rest_msat = invoice.credit_msat
+    parts = parts_on_top(deps, session, invoice, truth.settled_msat - rest_msat, rest_msat)
+    recipes.sell(session, invoice.id, parts, rounding_msat=0, now=now)
+    invoice.credit_msat = 0
+    invoice.redeemed_msat += rest_msat
 
 
 def _undo_sale(deps: Deps, session: Session, invoice: Invoice) -> None:

@@ -35,7 +35,7 @@ _WORDS = {
     "own_wallet_reversed": "A payment into your own wallet vanished",
     "payout": "Payout, with its network fee",
     "payout_returned": "A payout did not happen and came back",
-    "fee_returned": "Unused network fee of a payout",
+    "fee_returned": "Unused fee reserve of a payout",
     "other": "Correction by the operator",
 }
 _SENT = "Sent to your Lightning address"

@@ -20,7 +20,7 @@ _WORDS = {
     Kind.GIFT: ("Gift", "Gift that was given back"),
     Kind.RESERVE: ("", "Withdrawal"),
     Kind.RELEASE: ("Withdrawal that was not sent", ""),
-    Kind.FEE_RETURN: ("Unused network fee of a withdrawal", ""),
+    Kind.FEE_RETURN: ("Unused fee reserve of a withdrawal", ""),
     Kind.FORFEIT: ("", "Given up"),
     Kind.SALE: ("", "Purchase"),
     Kind.COMMISSION: ("", "Purchase"),

@@ -183,6 +183,6 @@ def require_balance(balance_msat: int, total_msat: int) -> None:
     """Raise InsufficientBalance, in a reader's words, when own money does not suffice."""
     if balance_msat < total_msat:
         raise InsufficientBalance(
-            f"Of your own money {format_sat(balance_msat)} are there; with the network's fee "
-            f"{format_sat(total_msat)} are needed. Starter credit cannot be withdrawn."
+            f"Your own money is {format_sat(balance_msat)}; with the fee reserve this takes "
+            f"{format_sat(total_msat)}. A gift cannot be withdrawn."
         )

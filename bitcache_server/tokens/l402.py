@@ -38,6 +38,8 @@ _INVOICE = f"{SERVICE}_invoice"
 _AMOUNT = f"{SERVICE}_amount_msat"
 _EXPIRY = f"{SERVICE}_valid_until"
 _USES = f"{SERVICE}_max_uses"
+#: What a token may say when it leaves the server.
+_ISSUED = frozenset({"services", _ITEM, _INVOICE, _AMOUNT, _EXPIRY, _USES})
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,8 @@ def check_l402(secret_key: str, token: str, preimage: str, *, item: str, now: in
     may have been paid for, so that nobody is asked to pay twice: the preimage is wrong, or
     its holder added a caveat that does not hold here.
     """
-    payment_hash, values = _signed(secret_key, token)
-    if not _fits(preimage, payment_hash):
-        raise L402Invalid("The preimage does not belong to this token's invoice.")
-    for name, listed in values.items():
-        holds = _HOLDS.get(name)
-        if holds is None or not all(holds(value, payment_hash) for value in listed):
-            raise L402Invalid(f"The caveat {name[:40]!r} does not hold here.")
-    claims = L402Claims(
-        payment_hash=payment_hash,
-        invoice=values[_INVOICE][0],
-        item=values[_ITEM][0],
-        amount_msat=int(values[_AMOUNT][0]),
-        expires_at=min(int(value) for value in values[_EXPIRY]),
-        max_uses=min((int(value) for value in values.get(_USES, ())), default=None),
-    )
+    payment_hash, values = _paid(secret_key, token, preimage)
+    claims = _claims(payment_hash, values)
     for name in (_ITEM, _INVOICE, _AMOUNT):
         if len(set(values[name])) > 1:
             raise L402Invalid(f"The caveat {name!r} is there twice and says two things.")
@@ -107,6 +96,42 @@ def check_l402(secret_key: str, token: str, preimage: str, *, item: str, now: in
     if now >= claims.expires_at:
         raise PaymentRequired("The time that was paid for is over.")
     return claims
+
+
+def check_unchanged_l402(secret_key: str, token: str, preimage: str) -> L402Claims:
+    """Return the claims of a token as it was issued, also of one whose time is over.
+
+    For who wants more than to open the item: one that was weakened and passed on is not
+    enough. A limit of uses may have been added all the same, so the caller compares it with
+    what is issued. Raises PaymentRequired, and L402Invalid for a wrong preimage or any
+    caveat that a holder added.
+    """
+    payment_hash, values = _paid(secret_key, token, preimage)
+    if set(values) - _ISSUED or any(len(listed) > 1 for listed in values.values()):
+        raise L402Invalid("A caveat was added to this token; only the whole one will do.")
+    return _claims(payment_hash, values)
+
+
+def _paid(secret_key: str, token: str, preimage: str) -> tuple[str, Mapping[str, list[str]]]:
+    payment_hash, values = _signed(secret_key, token)
+    if not _fits(preimage, payment_hash):
+        raise L402Invalid("The preimage does not belong to this token's invoice.")
+    for name, listed in values.items():
+        holds = _HOLDS.get(name)
+        if holds is None or not all(holds(value, payment_hash) for value in listed):
+            raise L402Invalid(f"The caveat {name[:40]!r} does not hold here.")
+    return payment_hash, values
+
+
+def _claims(payment_hash: str, values: Mapping[str, list[str]]) -> L402Claims:
+    return L402Claims(
+        payment_hash=payment_hash,
+        invoice=values[_INVOICE][0],
+        item=values[_ITEM][0],
+        amount_msat=int(values[_AMOUNT][0]),
+        expires_at=min(int(value) for value in values[_EXPIRY]),
+        max_uses=min((int(value) for value in values.get(_USES, ())), default=None),
+    )
 
 
 @lru_cache(maxsize=1_024)

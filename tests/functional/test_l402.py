@@ -21,10 +21,12 @@ from bitcache_server.models.ledger import Grant
 from bitcache_server.models.sales import Invoice
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.l402 import FORGET_AFTER_S, RETRY_S, forget_l402_bills
+from bitcache_server.services.refresh_rates import refresh_rates
 from tests.functional.test_http_downloads import SIZE, SONG, add_file
 from tests.support.api import PROBLEM, assert_refused, at_once, call, documented_codes
 from tests.support.databases import Databases
 from tests.support.lightning_world import LightningWorld, opened_lightning_world
+from tests.support.readers import Reader, path_of
 from tests.support.shops import assert_nothing_lost, held, sell_at
 from tests.support.world import LOCKED, ORIGIN, PUBLIC_URL
 
@@ -350,6 +352,133 @@ def test_a_payment_that_came_too_late_still_buys(lightning_world: LightningWorld
     assert ask(world, content(world), credential).status_code == 200
     world.session.rollback()
     assert world.session.scalar(select(func.count()).select_from(Grant)) == 1
+    assert_nothing_lost(world)
+
+
+def redeem(world: LightningWorld, credential: str, reader: Reader | None = None) -> str:
+    """Enter a credential where receipt codes go; return where it leads, or what it says."""
+    answer = (reader or Reader(world)).post("/wallet/claim", code=credential)
+    return path_of(answer) if answer.status_code == 303 else answer.text
+
+
+DONE = "/wallet?done=claimed"
+
+
+def test_what_was_paid_on_top_is_the_credentials(lightning_world: LightningWorld) -> None:
+    world, reader = lightning_world, Reader(lightning_world)
+    bill = billed(world, content(world))
+    paid = world.lightning.pay(bill.bolt11, 7_000_000)
+    credential = f"L402 {bill.token}:{paid.preimage}"
+    world.settle()
+    assert ask(world, content(world), credential).status_code == 200
+    assert redeem(world, credential, reader) == DONE
+    assert reader.own_msat == 2_000_000
+    # It bought the article all the same, and there is no more to take.
+    assert ask(world, content(world), credential).status_code == 200
+    assert "were moved to a balance before" in redeem(world, credential, Reader(world))
+    assert_nothing_lost(world)
+
+
+@pytest.mark.parametrize("paid_msat", [5_000_000, 6_500_000, 4_000_000])
+def test_late_money_buys_or_becomes_a_balance_and_never_both(
+    lightning_world: LightningWorld, paid_msat: int
+) -> None:
+    world, reader = lightning_world, Reader(lightning_world)
+    bill = billed(world, content(world))
+    world.expire(world.deps.settings.invoice_lifetime_s + 1)
+    paid = world.lightning.pay(bill.bolt11, paid_msat)
+    credential = f"{bill.token}:{paid.preimage}"
+    world.settle()
+    world.record_health()
+    assert redeem(world, f" {credential[:70]}\r\n{credential[70:]} ", reader) == DONE
+    assert reader.own_msat == paid_msat
+    answer = ask(world, content(world), f"L402 {credential}")
+    assert bill_of(world, answer).bolt11 != bill.bolt11
+    assert "moved to a balance" in answer.get_json()["detail"]
+    assert_nothing_lost(world)
+
+
+def test_the_time_of_the_token_is_not_that_of_its_money(lightning_world: LightningWorld) -> None:
+    """Who paid when all was over has bought nothing, and lost nothing."""
+    world, reader = lightning_world, Reader(lightning_world)
+    bill = billed(world, content(world))
+    world.expire(world.deps.settings.l402_lifetime_s + 90_000)
+    credential = bill.paid(world)
+    world.settle()
+    later(world, 1)
+    refresh_rates(world.deps, world.session)
+    bill_of(world, ask(world, content(world), credential))
+    assert redeem(world, credential, reader) == DONE
+    assert reader.own_msat == 5_000_000
+    assert_nothing_lost(world)
+
+
+def test_what_was_given_back_becomes_a_balance(lightning_world: LightningWorld) -> None:
+    world, reader = lightning_world, Reader(lightning_world)
+    credential = billed(world, content(world)).paid(world)
+    world.settle()
+    with write_transaction(world.session):
+        world.session.get_one(Merchant, world.merchant_id).refund_window_s = 86_400
+    refund = {"item": world.article_id, "holder": only_invoice(world).id}
+    assert call(world, "POST", "/v1/refunds", world.secret, json=refund).status_code == 201
+    assert redeem(world, credential, reader) == DONE
+    assert reader.own_msat == 5_000_000
+    assert_nothing_lost(world)
+
+
+def test_who_takes_the_money_at_once_gets_it_once(lightning_world: LightningWorld) -> None:
+    """The token sells the article and the page moves the money: one of them has it."""
+    world, reader = lightning_world, Reader(lightning_world)
+    bill = billed(world, content(world))
+    world.expire(world.deps.settings.invoice_lifetime_s + 1)
+    credential, paid_id = bill.paid(world), only_invoice(world).id
+    world.settle()
+    world.record_health()
+
+    def use(number: int) -> int:
+        if number % 2:
+            return ask(world, content(world), credential).status_code
+        cookie = {"Cookie": f"__Host-bitcache_wallet={reader.cookie}", "Origin": PUBLIC_URL}
+        form = {"code": credential}
+        return call(world, "POST", "/wallet/claim", data=form, headers=cookie).status_code
+
+    used = at_once(4, use)
+    # Who comes too late to read is shown another bill.
+    world.session.rollback()
+    redeemed_msat = world.session.get_one(Invoice, paid_id, populate_existing=True).redeemed_msat
+    assert (reader.own_msat, redeemed_msat) in ((5_000_000, 0), (0, 5_000_000))
+    assert (200 in used) is not (303 in used)
+    assert_nothing_lost(world)
+
+
+def test_a_token_that_was_passed_on_moves_no_money(lightning_world: LightningWorld) -> None:
+    world, reader = lightning_world, Reader(lightning_world)
+    bill = billed(world, content(world))
+    paid = world.lightning.pay(bill.bolt11, 7_000_000)
+    credential = f"L402 {bill.token}:{paid.preimage}"
+    world.settle()
+    for caveat in ("bitcache_max_uses=1", f"bitcache_valid_until={world.clock() + 60}"):
+        assert "added to this token" in redeem(world, weaker(credential, caveat), reader)
+    for wrong in (
+        f"{bill.token}:{'00' * 32}",
+        f"{bill.token[:-6]}AAAA==:{paid.preimage}",
+        f"{'A' * 600}:{paid.preimage}",
+    ):
+        assert redeem(world, wrong, reader).count('role="alert"') == 1
+    assert reader.own_msat == 0
+    assert only_invoice(world).credit_msat == 2_000_000
+    assert redeem(world, credential, reader) == DONE
+    assert_nothing_lost(world)
+
+
+def test_uses_that_were_sold_are_no_weaker_token(start_shop: START_WORLD) -> None:
+    world = start_shop(l402_max_uses=3)
+    reader = Reader(world)
+    bill = billed(world, content(world))
+    paid = world.lightning.pay(bill.bolt11, 7_000_000)
+    world.settle()
+    assert redeem(world, f"{bill.token}:{paid.preimage}", reader) == DONE
+    assert reader.own_msat == 2_000_000
     assert_nothing_lost(world)
 
 

@@ -20,6 +20,7 @@ from bitcache_server.ledger.balances import balance
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import PaymentOrder, PaymentRequest
+from bitcache_server.rails.lightning import safe_http
 from bitcache_server.rails.lightning.decoding import preimage_fits
 from bitcache_server.services.handles import set_handle
 from bitcache_server.services.items import get_item
@@ -28,12 +29,17 @@ from bitcache_server.services.splits import set_splits
 from bitcache_server.services.watch_stream import check_requests
 from tests.support.api import call
 from tests.support.databases import Databases
-from tests.support.lightning_world import LightningWorld, lightning_request, opened_lightning_world
+from tests.support.lightning_world import (
+    LightningWorld,
+    lightning_request,
+    make_lightning_rail,
+    opened_lightning_world,
+)
 from tests.support.lnurl_provider import Provider, dripping, lnurl_provider, saying
 from tests.support.loopback import loopback
 from tests.support.purchases import add_author, earned, sell_shared
 from tests.support.shops import PRICE_MSAT, assert_nothing_lost, restarted
-from tests.support.world import LOCKED, Purchase
+from tests.support.world import LOCKED, PUBLIC_URL, Purchase
 
 #: One per cent of the price, and what is not taken at source is owed.
 COMMISSION_MSAT = PRICE_MSAT // 100
@@ -50,7 +56,9 @@ def node_free(
     folder: Path, url: str, address: str, provider: Provider | None = None
 ) -> Iterator[LightningWorld]:
     """Give a server without a node whose merchant is paid at an address."""
-    with opened_lightning_world(folder, url, with_node=False, lnurl_timeout_s=3) as shop:
+    # Only a scripted provider keeps us waiting on purpose.
+    timeout_s = 30 if provider is None else 3
+    with opened_lightning_world(folder, url, with_node=False, lnurl_timeout_s=timeout_s) as shop:
         if provider is not None:
             provider.node.clock = shop.clock
         merchant = set_lightning_address(shop.deps, shop.session, shop.merchant_id, address)
@@ -235,6 +243,25 @@ FAULTS: dict[str, tuple[str, Callable[[Provider], object]]] = {
         lambda p: setattr(p, "description", '[["text/plain","A new car"]]'),
     ),
     "no verify": ("lnurl_refused", lambda p: p.invoice.update(verify=None)),
+    "a verify that is none": ("lnurl_refused", lambda p: p.invoice.update(verify="")),
+    "a verify of another kind": ("lnurl_refused", lambda p: p.invoice.update(verify=7)),
+    "a verify inside": (
+        "lnurl_forbidden",
+        lambda p: p.invoice.update(verify="http://169.254.169.254/latest/meta-data"),
+    ),
+    "a malformed verify": ("lnurl_forbidden", lambda p: p.invoice.update(verify="/verify/1")),
+    "a verify without TLS": (
+        "lnurl_forbidden",
+        lambda p: p.invoice.update(verify="http://shop.test/verify/1"),
+    ),
+    "an endless verify": (
+        "lnurl_forbidden",
+        lambda p: p.invoice.update(verify=f"{p.url}/verify/{'1' * 3_000}"),
+    ),
+    "a verify of ours": (
+        "lnurl_forbidden",
+        lambda p: p.invoice.update(verify=f"{PUBLIC_URL}/lnurl/verify/{'00' * 32}"),
+    ),
     "no JSON": ("lnurl_refused", lambda p: p.answers.update({"/callback": saying("not json")})),
     "huge": (
         "lnurl_refused",
@@ -279,12 +306,67 @@ def test_what_a_provider_can_do_wrong(shop: LightningWorld, provider: Provider, 
 
 
 def test_a_lying_check_address(shop: LightningWorld, provider: Provider) -> None:
-    provider.invoice["verify"] = "http://169.254.169.254/latest/meta-data"
+    """Nobody is invited to pay what could never be seen: it is refused before that."""
+    provider.invoice["verify"] = "https://169.254.169.254/latest/meta-data"
+    assert "internal" in refused(shop, "lnurl_forbidden")
+    assert [path for _, path in provider.asked if "meta-data" in path] == []
+    with pytest.raises(LightningAddressInvalid, match=r"verify.*internal"):
+        set_lightning_address(shop.deps, shop.session, shop.merchant_id, provider.address)
+
+
+def test_a_check_address_that_leads_elsewhere_later(
+    shop: LightningWorld, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was allowed when the invoice was made is looked at again before each question."""
     purchase = shop.buy()
+    provider.pay(str(lightning_request(purchase.invoice)["payment_hash"]))
     asked = len(provider.asked)
-    assert look_again(shop) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(safe_http, "_lookup", lambda host, port: ["10.0.0.1"])
+        assert look_again(shop) == 0
     assert len(provider.asked) == asked
-    assert shop.state(purchase) == "open"
+    assert look_again(shop) == 1
+    _assert_sold(shop, purchase)
+
+
+def test_an_address_of_this_very_server(
+    tmp_path: Path, database_url: str, databases: Databases
+) -> None:
+    """Our node would pay itself; another server of ours, at another port, is somebody else."""
+    with loopback() as port, databases.fresh("sqlite") as url:
+        home = f"http://127.0.0.1:{port.port}"
+        with opened_lightning_world(tmp_path / "b", url, public_url=home) as provider:
+            with write_transaction(provider.session):
+                set_handle(provider.session, provider.merchant_id, "ada")
+            port.serve(provider.app)
+            for host in ("127.0.0.1", "localhost", "LOCALHOST"):
+                with pytest.raises(LightningAddressInvalid, match="this very server"):
+                    set_lightning_address(
+                        provider.deps,
+                        provider.session,
+                        provider.merchant_id,
+                        f"ada@{host}:{port.port}",
+                    )
+            # Nobody called anybody for that: no invoice was made.
+            assert provider.session.scalars(select(Invoice)).all() == []
+            provider.session.rollback()
+            with node_free(tmp_path / "a", database_url, f"ada@127.0.0.1:{port.port}") as shop:
+                assert lightning_request(shop.buy().invoice)["bolt11"]
+
+
+def test_a_server_that_moved_to_its_merchants_provider(
+    tmp_path: Path, database_url: str, provider: Provider
+) -> None:
+    """An address that was stored under another ``public_url`` is refused when it is used."""
+    with node_free(tmp_path, database_url, provider.address, provider) as shop:
+        asked = len(provider.asked)
+        moved = shop.deps.settings.model_copy(update={"public_url": provider.url})
+        rail = make_lightning_rail(None, moved, shop.clock)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shop.lightning_rail, "create_request", rail.create_request)
+            assert "this very server" in refused(shop, "lightning_address_invalid")
+        assert len(provider.asked) == asked
+        assert lightning_request(shop.buy().invoice)["bolt11"]
 
 
 def test_an_address_is_asked_before_it_is_stored(shop: LightningWorld, provider: Provider) -> None:

@@ -17,6 +17,7 @@ from bitcache_server import jobs
 from bitcache_server.app import create_app
 from bitcache_server.domain.errors import LightningUnauthorized, LightningUnreachable
 from bitcache_server.domain.outcome import Outcome
+from bitcache_server.domain.payout_state import BatchState
 from bitcache_server.extensions import db
 from bitcache_server.jobs import all_jobs, run_jobs
 from bitcache_server.ledger import recipes
@@ -24,18 +25,21 @@ from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.operations import JobLease, StreamCursor
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.solvency import Reconciliation
-from bitcache_server.rails.base import SettlementPage
-from bitcache_server.rails.lightning.backend import InvoiceStatus, SettledPage
+from bitcache_server.rails.base import PaymentRequest, Settlement, SettlementPage
+from bitcache_server.rails.lightning.backend import InvoiceStatus, PayOrder, Sent, SettledPage
 from bitcache_server.services.leases import take_lease
 from bitcache_server.services.reconcile import Code, book_deposit, reconcile
 from bitcache_server.services.watch_stream import watch_stream
 from tests.support.api import at_once
+from tests.support.books import open_wallet
+from tests.support.lightning_payouts import AMOUNT_MSAT, BALANCE_MSAT, own_msat, withdraw_to
 from tests.support.lightning_world import (
     LightningWorld,
     lightning_request,
     make_lightning_rail,
     opened_lightning_world,
 )
+from tests.support.payouts import batches
 from tests.support.shops import PRICE_MSAT, assert_nothing_lost, payment_count, transfers
 from tests.support.workers import Server, finish, run_jobs_until_told, spawn
 from tests.support.world import Purchase
@@ -227,6 +231,147 @@ def test_what_another_process_watches_is_left_to_it(shop: LightningWorld) -> Non
     shop.clock.pass_time(jobs.LEASE_S)
     assert run_jobs(shop.app, only_once=True)
     assert _state(shop, purchase) == "paid"
+
+
+def _lease(shop: LightningWorld, name: str) -> JobLease:
+    shop.session.rollback()
+    found = shop.session.get_one(JobLease, name, populate_existing=True)
+    shop.session.expunge(found)
+    shop.session.rollback()
+    return found
+
+
+def _pass_time_in_steps(shop: LightningWorld, name: str) -> None:
+    """Let more than two leases pass, each step after the job's was extended by its holder."""
+    for _ in range(4):
+        shop.clock.pass_time(jobs.LEASE_S - 1)
+        _wait_until(lambda: _lease(shop, name).expires_at == shop.clock.now + jobs.LEASE_S)
+
+
+def test_a_long_look_is_not_begun_by_another_process(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers' servers may take longer, one after the other, than a lease lasts."""
+    monkeypatch.setattr(jobs, "KEEP_EVERY_S", 0.02)
+    shop.buy()
+    shop.clock.pass_time(60)
+    name = "requests:lightning"
+    asked, asking, released = [], threading.Event(), threading.Event()
+
+    def slow(request: PaymentRequest) -> None:
+        asked.append(request.target)
+        asking.set()
+        released.wait(30)
+
+    monkeypatch.setattr(shop.lightning_rail, "check_request", slow)
+    with _running(shop):
+        try:
+            assert asking.wait(30)
+            holder = _lease(shop, name).holder
+            _pass_time_in_steps(shop, name)
+            assert run_jobs(shop.app, only_once=True), "another process, with a holder of its own"
+            assert _lease(shop, name).holder == holder
+            assert len(asked) == 1
+        finally:
+            released.set()
+        # When the one process has gone, its jobs are anybody's at once.
+    assert _lease(shop, name).expires_at == 0
+
+
+def test_a_long_payment_is_not_begun_by_another_process(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "KEEP_EVERY_S", 0.02)
+    open_wallet(shop.session, balance_msat=BALANCE_MSAT)
+    withdraw_to(shop, shop.lightning.foreign_invoice(AMOUNT_MSAT))
+    name, pay = "payouts:lightning", shop.lightning.pay
+    told, telling, released = [], threading.Event(), threading.Event()
+
+    def slow(order: PayOrder) -> Sent:
+        told.append(order.payment_hash)
+        telling.set()
+        released.wait(30)
+        return pay(order)
+
+    monkeypatch.setattr(shop.lightning, "pay", slow)
+    with _running(shop):
+        try:
+            assert telling.wait(30)
+            holder = _lease(shop, name).holder
+            _pass_time_in_steps(shop, name)
+            run_jobs(shop.app, only_once=True)
+            assert _lease(shop, name).holder == holder
+        finally:
+            released.set()
+        _wait_until(lambda: own_msat(shop) <= BALANCE_MSAT - AMOUNT_MSAT and not _open(shop))
+    assert len(told) == 1
+
+
+def _open(shop: LightningWorld) -> bool:
+    shop.session.rollback()
+    return any(batch.state != BatchState.SETTLED for batch in batches(shop))
+
+
+def test_who_was_paused_and_lost_a_job_says_so_and_books_nothing_twice(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a virtual machine that stands still for a minute in the middle of a look."""
+    monkeypatch.setattr(jobs, "KEEP_EVERY_S", 0.02)
+    purchase, name = shop.buy(), "requests:lightning"
+    shop.lightning.pay(_hash(purchase))
+    shop.clock.pass_time(60)
+    # The stream left it out, so that only looking finds it.
+    monkeypatch.setattr(shop.lightning, "settlements", lambda *_: SettledPage((), "1"))
+    asking, released = threading.Event(), threading.Event()
+    check = shop.lightning_rail.check_request
+
+    def slow(request: PaymentRequest) -> Settlement | None:
+        found = check(request)
+        if not asking.is_set():
+            asking.set()
+            released.wait(30)
+        return found
+
+    monkeypatch.setattr(shop.lightning_rail, "check_request", slow)
+    with _running(shop):
+        try:
+            assert asking.wait(30)
+            with write_transaction(shop.session):
+                shop.session.get_one(JobLease, name).holder = "another"
+            shop.deps.next_checks.clear()
+            assert shop.check_requests() == 1
+            lost = f"job={name} was taken over by another process"
+            _wait_until(lambda: lost in caplog.messages)
+            assert _lease(shop, name).holder == "another"
+        finally:
+            released.set()
+    assert payment_count(shop) == 1
+    assert _state(shop, purchase) == "paid"
+
+
+def test_a_run_that_hangs_for_ever_gives_its_job_up(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "KEEP_EVERY_S", 0.02)
+    monkeypatch.setattr(jobs, "KEEP_FOR_S", 0.0)
+    purchase, released, asked = shop.buy(), threading.Event(), []
+    shop.clock.pass_time(60)
+
+    def hanging(request: PaymentRequest) -> None:
+        asked.append(request.target)
+        if len(asked) == 1:
+            released.wait(30)
+
+    monkeypatch.setattr(shop.lightning_rail, "check_request", hanging)
+    with _running(shop):
+        try:
+            _wait_until(lambda: len(asked) == 1)
+            shop.clock.pass_time(jobs.LEASE_S)
+            shop.deps.next_checks.clear()
+            run_jobs(shop.app, only_once=True)
+            assert asked == [_hash(purchase)] * 2
+        finally:
+            released.set()
 
 
 def test_processes_that_watch_at_once_book_each_payment_once(shop: LightningWorld) -> None:

@@ -18,12 +18,13 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.ledger import chart
 from bitcache_server.ledger.balances import balance
-from bitcache_server.models.sales import Invoice
+from bitcache_server.models.sales import Invoice, RequestRow
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.decoding import decode, preimage_fits
 from bitcache_server.services.handles import RESERVED, address_of, set_handle
 from bitcache_server.services.lnurl_pay import MAX_COMMENT_CHARS
 from bitcache_server.services.merchants import add_merchant
+from bitcache_server.services.settle_invoice import settle_invoice
 from bitcache_server.services.statement import statement
 from bitcache_server.services.views import invoice_view
 from tests.support.databases import Databases
@@ -337,3 +338,62 @@ def test_an_expired_invoice_that_is_paid(either_shop: LightningWorld) -> None:
     assert owed_msat(either_shop) == 99_000
     either_shop.expire(10)
     assert either_shop.session.scalars(select(Invoice)).one().state == "paid"
+
+
+def sent(shop: LightningWorld, asked_msat: int, paid_msat: int, late: bool) -> Invoice:
+    """Send another amount than was asked for, as nodes allow it (BOLT 4); return the invoice."""
+    payment_hash = decode(ask(shop, CALLBACK, amount=asked_msat)["pr"], "regtest").payment_hash
+    if late:
+        shop.expire(shop.deps.settings.invoice_lifetime_s + 1)
+    shop.lightning.pay(payment_hash, paid_msat)
+    shop.settle()
+    shop.expire(shop.deps.settings.invoice_lifetime_s + 1)
+    query = select(Invoice).order_by(Invoice.created_at.desc(), Invoice.id).limit(1)
+    return shop.session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_sent_on_top_is_the_merchants(either_shop: LightningWorld, late: bool) -> None:
+    """Nobody keeps a verifier, so that as credit it would be nobody's."""
+    stored = sent(either_shop, 100_000, 150_000, late)
+    assert (stored.state, stored.credit_msat, stored.received_msat) == ("paid", 0, 150_000)
+    assert owed_msat(either_shop) == 148_500
+    # Whatever is reported again changes nothing.
+    [target] = either_shop.session.scalars(select(RequestRow.target))
+    either_shop.lightning.repeat(target)
+    either_shop.settle()
+    with write_transaction(either_shop.session):
+        settle_invoice(either_shop.deps, either_shop.session, stored.id)
+    assert owed_msat(either_shop) == 148_500
+    lines = statement(
+        either_shop.deps, either_shop.session, either_shop.merchant_id, None, 10
+    ).lines
+    assert sum(line.amount_msat for line in lines) == 148_500
+    assert {line.words for line in lines} == {"Sent to your Lightning address"}
+
+
+def test_what_is_too_little_is_the_merchants_too(either_shop: LightningWorld) -> None:
+    stored = sent(either_shop, 100_000, 40_000, late=False)
+    assert (stored.state, stored.credit_msat) == ("expired", 0)
+    assert owed_msat(either_shop) == 39_600
+
+
+@pytest.mark.parametrize(
+    ("bounds", "owed"),
+    [
+        ({"commission_min_msat": 10_000}, 140_000),
+        ({"commission_max_msat": 1_200}, 148_800),
+        ({"commission_min_msat": 120_000}, 30_000),
+    ],
+)
+def test_the_commission_is_that_of_one_sale(
+    databases: Databases, tmp_path: Path, bounds: dict[str, Any], owed: int
+) -> None:
+    with (
+        databases.fresh("sqlite") as url,
+        opened_lightning_world(tmp_path, url, **bounds) as shop,
+    ):
+        name_merchant(shop, "ada")
+        sent(shop, 100_000, 150_000, late=False)
+        assert owed_msat(shop) == owed
+        assert_nothing_lost(shop)

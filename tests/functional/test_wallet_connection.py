@@ -3,6 +3,7 @@
 The wallet is a real service behind a real relay; the money is the scripted node's.
 """
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,75 @@ def test_a_click_that_the_route_behind_answers_fills_too(reader: Clicker) -> Non
         },
     )
     assert answer.status_code == 200, answer.text
+    assert_nothing_lost(reader.world)
+
+
+def pay_page(reader: Clicker) -> str:
+    """Return what the hosted page of the article says to the reader."""
+    later(reader, 0)
+    path = f"/pay/{reader.world.article_id}"
+    return call(reader.world, "GET", path, headers=browser(reader)).text
+
+
+def pay_on_page(reader: Clicker, page: str, **changed: str) -> TestResponse:
+    """Send the page's form, which must be there."""
+    path = f"/pay/{reader.world.article_id}/balance"
+    assert f'action="{path}"' in page
+    form = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page))
+    return call(reader.world, "POST", path, data=form | changed, headers=browser(reader))
+
+
+def test_the_hosted_page_fills_the_balance_too(
+    reader: Clicker, readers_wallet: PayingWallet
+) -> None:
+    page = pay_page(reader)
+    assert "Your connected wallet adds" in page
+    answer = pay_on_page(reader, page)
+    assert answer.headers.get("Location") == f"/pay/{reader.world.article_id}/read", answer.text
+    assert reader.money() == (FILL_SAT * 1_000 - PRICE_MSAT, 0)
+    # The same form once more pays nothing, and asks nobody.
+    pay_on_page(reader, page)
+    assert len(readers_wallet.paid) == 1
+    assert reader.money() == (FILL_SAT * 1_000 - PRICE_MSAT, 0)
+    assert_nothing_lost(reader.world)
+
+
+def test_the_hosted_page_offers_nothing_beyond_the_limits(
+    lightning_world: LightningWorld, readers_wallet: PayingWallet
+) -> None:
+    reader = open_clicker(lightning_world, 0)
+    connect(reader, readers_wallet.connection(), "4000", "4000")
+    page = pay_page(reader)
+    assert f'action="/pay/{lightning_world.article_id}/balance"' not in page
+    assert "Top up" in page
+    connect(reader, readers_wallet.connection())
+    page = pay_page(reader)
+    with write_transaction(lightning_world.session):
+        row = lightning_world.session.get_one(WalletConnection, reader.wallet_id)
+        row.day, row.spent_msat = lightning_world.clock() // 86_400, DAY_SAT * 1_000
+    answer = pay_on_page(reader, page)
+    assert answer.status_code == 409
+    assert "as much today as you allowed" in answer.text
+    assert f'action="/pay/{lightning_world.article_id}/balance"' not in pay_page(reader)
+    assert readers_wallet.paid == []
+    assert_nothing_lost(lightning_world)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_hosted_page_says_what_became_of_it(
+    reader: Clicker, readers_wallet: PayingWallet
+) -> None:
+    page = pay_page(reader)
+    # A price that the reader was not shown is never filled up for.
+    assert pay_on_page(reader, page, price_msat="4999999").status_code == 409
+    assert readers_wallet.paid == []
+    readers_wallet.holds = True
+    for _ in range(2):
+        answer = pay_on_page(reader, page)
+        assert answer.status_code == 409
+        assert "has not paid yet" in answer.text
+    assert len(readers_wallet.paid) == 1
+    assert reader.money() == (0, 0)
     assert_nothing_lost(reader.world)
 
 
