@@ -10,7 +10,7 @@ import time
 from functools import cache
 from typing import Protocol
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, has_request_context, request
 from limits import RateLimitItem, parse_many
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -87,7 +87,8 @@ def check_limit(name: str, who: str | None = None) -> None:
 
     ``who`` is counted, by default the caller's address block.
     """
-    if name in request.environ.get(COUNTED, ()):
+    # Who waits for events asks outside of Flask's requests.
+    if has_request_context() and name in request.environ.get(COUNTED, ()):
         return
     settings = deps().settings
     limits = {
