@@ -196,7 +196,12 @@ def _bought_nothing(session: Session, invoice: Invoice, claims: L402Claims) -> b
     """
     if invoice.sale_group is not None or invoice.redeemed_msat:
         return False
-    return session.get(Payment, (RAIL, claims.payment_hash), populate_existing=True) is not None
+    if session.get(Payment, (RAIL, claims.payment_hash), populate_existing=True) is None:
+        return False
+    # Clients come back in the moment of the settlement: it may have been booked, and have
+    # sold, since the invoice was read.
+    session.refresh(invoice)
+    return invoice.sale_group is None and not invoice.redeemed_msat
 
 
 def _locked(session: Session, invoice_id: str) -> Invoice | None:

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from bitcache_server.domain.errors import LightningUnreachable
+from bitcache_server.extensions import db
 from bitcache_server.models.catalog import Item, Merchant
 from bitcache_server.models.l402 import L402Bill
 from bitcache_server.models.ledger import Grant
 from bitcache_server.models.sales import Invoice
 from bitcache_server.models.session import write_transaction
+from bitcache_server.services import l402
 from bitcache_server.services.l402 import FORGET_AFTER_S, RETRY_S, forget_l402_bills
 from bitcache_server.services.refresh_rates import refresh_rates
+from bitcache_server.services.watch_stream import watch_stream
 from tests.functional.test_http_downloads import SIZE, SONG, add_file
 from tests.support.api import PROBLEM, assert_refused, at_once, call, documented_codes
 from tests.support.databases import Databases
@@ -355,6 +359,33 @@ def test_a_payment_that_came_too_late_still_buys(lightning_world: LightningWorld
     assert_nothing_lost(world)
 
 
+def test_a_payment_that_is_booked_between_two_looks_opens(
+    lightning_world: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients come back as soon as they have the preimage, in the moment when it is booked."""
+    world = lightning_world
+    bill = billed(world, content(world))
+    credential = bill.paid(world)
+    look = l402._is_unsold_credit
+    booked: list[int] = []
+
+    def book() -> None:
+        with world.app.app_context():
+            booked.append(watch_stream(world.deps, db.session(), world.lightning_rail, 0))
+
+    def after_booking(*arguments: Any) -> bool:
+        if not booked:
+            thread = threading.Thread(target=book)
+            thread.start()
+            thread.join()
+        return look(*arguments)
+
+    monkeypatch.setattr(l402, "_is_unsold_credit", after_booking)
+    assert ask(world, content(world), credential).status_code == 200
+    assert booked == [1]
+    assert_nothing_lost(world)
+
+
 def redeem(world: LightningWorld, credential: str, reader: Reader | None = None) -> str:
     """Enter a credential where receipt codes go; return where it leads, or what it says."""
     answer = (reader or Reader(world)).post("/wallet/claim", code=credential)
@@ -375,7 +406,7 @@ def test_what_was_paid_on_top_is_the_credentials(lightning_world: LightningWorld
     assert reader.own_msat == 2_000_000
     # It bought the article all the same, and there is no more to take.
     assert ask(world, content(world), credential).status_code == 200
-    assert "were moved to a balance before" in redeem(world, credential, Reader(world))
+    assert "was moved to a balance before" in redeem(world, credential, Reader(world))
     assert_nothing_lost(world)
 
 
