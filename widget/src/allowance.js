@@ -73,8 +73,10 @@ export class Allowance {
 
   /** Before the click, which must open its window at once. */
   async prepare() {
-    this.verifier = this.store.read().ask ?? secret();
-    this.challenge = await challengeOf(this.verifier);
+    const verifier = this.store.read().ask ?? secret();
+    const challenge = await challengeOf(verifier);
+    // A click did the same meanwhile, and was quicker: its window has the other two.
+    if (!this.popup) Object.assign(this, { verifier, challenge });
   }
 
   /** Open the window, or go to its page where windows are blocked. */

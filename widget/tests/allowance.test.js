@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
-import { clock, otherTabWrote, page, storage } from './browser.js';
+import { clock, otherTabWrote, page, settle, storage } from './browser.js';
 import { answers, approve, calls, events, keep, kept, made, message, NAME, SERVER, session, SITE, visit } from './one_click.js';
 
 test('looking asks for nothing and keeps nothing', async () => {
@@ -24,6 +24,36 @@ test('the click opens the window before anything is awaited', async () => {
   const { ask } = kept(SITE);
   assert.equal(query.get('challenge'), createHash('sha256').update(ask).digest('base64url'));
   assert.equal(session.model.notice, 'note_window');
+});
+
+test('a click while the secret is being made keeps the one that its window has', async (t) => {
+  await visit();
+  const { allowance } = session.balance;
+  allowance.challenge = '';
+  const digest = crypto.subtle.digest.bind(crypto.subtle);
+  /** The first answer comes last. */
+  const waiting = [];
+  t.mock.method(crypto.subtle, 'digest', async (...args) => {
+    const hash = await digest(...args);
+    if (waiting.length === 0) await new Promise((done) => waiting.push(done));
+    return hash;
+  });
+  const preparing = allowance.prepare();
+  await settle();
+  await session.read();
+  waiting[0]();
+  await preparing;
+  page.windows[0].closed = true;
+  clock.tick(1_000);
+  await session.read();
+  const { ask } = kept(SITE);
+  for (const { url } of page.windows) {
+    const challenge = new URL(url).searchParams.get('challenge');
+    assert.equal(challenge, createHash('sha256').update(ask).digest('base64url'));
+  }
+  assert.equal(page.windows.length, 2);
+  await approve();
+  assert.deepEqual(made('POST allowances')[0].body, { code: 'code', verifier: ask });
 });
 
 test('a second click brings the window to the front', async () => {
