@@ -2,13 +2,13 @@
 
 import shutil
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from demo.check_balance import Devices, check_balance
 from demo.check_books import check_books
 from demo.check_invoices import Reader, check_invoices
-from demo.checking import PICTURES, CheckFailed, Steps, Watcher
+from demo.checking import PICTURES, STEP_TIMEOUT_MS, CheckFailed, Steps, Watcher
 from demo.regtest.lightning import LightningNetwork
 from demo.regtest.node import RegtestNode
 from demo.shop import Addresses, CommandFailed, Shop
@@ -33,6 +33,7 @@ def check(
     if chromium is None:
         return "Chromium is not installed. On Debian: apt-get install chromium"
     PICTURES.mkdir(exist_ok=True)
+    expect.set_options(timeout=STEP_TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         try:

@@ -8,6 +8,7 @@ from demo.checking import (
     CheckFailed,
     Steps,
     Watcher,
+    come_into_view,
     expect_download,
     press_and_close,
     wall,
@@ -61,16 +62,10 @@ def _read_from_the_gift(devices: Devices, page: Page, steps: Steps) -> None:
     expect(allow).to_be_visible()
     steps.done("one click opens the popup, and a reader who never paid takes the gift")
     popup.screenshot(path=PICTURES / "popup.png")
-    _come_into_view(popup)
+    come_into_view(popup)
     press_and_close(popup, allow)
     expect(page.get_by_text(PAID_WORDS).first).to_be_visible()
     steps.done("the popup closes, and the article opens by itself")
-
-
-def _come_into_view(popup: Page) -> None:
-    """Wait as a person does: the window takes no form within 0.7 s of coming into view."""
-    popup.bring_to_front()
-    popup.wait_for_timeout(1_000)
 
 
 def _take_the_file(devices: Devices, page: Page, file_bytes: bytes, steps: Steps) -> None:
@@ -118,7 +113,7 @@ def _come_back_with_the_code(devices: Devices, code: str) -> None:
         page.get_by_role("button", name=ONE_CLICK).click()
     popup = waiting.value
     expect(popup.get_by_text("costs nothing")).to_be_visible()
-    _come_into_view(popup)
+    come_into_view(popup)
     press_and_close(popup, popup.get_by_role("button", name="Continue", exact=True))
     expect(page.get_by_text(PAID_WORDS).first).to_be_visible()
 

@@ -10,7 +10,7 @@ SALES = 5
 PRICE_MSAT = 5_000_000
 #: One per cent, as the settings have it by default.
 COMMISSION_MSAT = 50_000
-SETTLE_TIMEOUT_S = 60
+SETTLE_TIMEOUT_S = 180
 
 
 def check_books(shop: Shop, node: RegtestNode, rails: set[str], steps: Steps) -> None:

@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Locator, Page
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from playwright.sync_api import Error as BrowserError
 
 from demo.shop import FILE_NAME, Addresses
 
-STEP_TIMEOUT_MS = 30_000
+#: What takes a moment here may take long on a busy machine; nobody waits longer than needed.
+STEP_TIMEOUT_MS = 60_000
 PICTURES = Path("test-results")
 #: A sentence of the paid part; before the payment it must be nowhere in the page.
 PAID_WORDS = "Five cents is exactly the price of no reason."
@@ -60,13 +61,30 @@ def wall(page: Page, view: str) -> Locator:
     return page.locator(f'bitcache-paywall [data-view="{view}"]')
 
 
-def press_and_close(popup: Page, button: Locator) -> None:
-    """Press what closes the window; fail when it stays open.
+def keep_still(page: Page) -> None:
+    """Let a page that loads itself again stay as it is, with its pictures, until a reload."""
+    page.wait_for_load_state()
+    page.evaluate("window.stop()")
+
+
+def come_into_view(popup: Page) -> None:
+    """Wait as a person does: the window takes no form within 0.7 s of coming into view."""
+    popup.bring_to_front()
+    popup.wait_for_timeout(1_000)
+    # Its script says so: before it listens, "Not now" leads to the site instead.
+    expect(popup.locator("form button").first).to_have_attribute("aria-disabled", "false")
+
+
+def press_and_close(popup: Page, button: Locator, key: str = "") -> None:
+    """Press what closes the window, with the mouse or a key; fail when it stays open.
 
     It may be gone before the browser has said that the click is over.
     """
     with popup.expect_event("close"), contextlib.suppress(BrowserError):
-        button.click()
+        if key:
+            button.press(key)
+        else:
+            button.click()
 
 
 def expect_download(page: Page, file_bytes: bytes) -> None:

@@ -7,7 +7,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 60
+#: For a program that does its work and ends.
+WORK_TIMEOUT_S = 180
 LOG_TAIL_LINES = 15
 
 
@@ -54,7 +56,7 @@ class Child:
         """Return the process id."""
         return self._process.pid
 
-    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    def wait(self, timeout_s: float = WORK_TIMEOUT_S) -> None:
         """Return when it has ended well by itself; raise ChildDied when it ended badly."""
         try:
             status = self._process.wait(timeout_s)

@@ -39,7 +39,7 @@ from demo.till import fill_till
 from demo.wallet import create_wallet
 
 BLOCK_EVERY_S = 20
-READY_TIMEOUT_S = 60
+READY_TIMEOUT_S = 180
 #: SIGINT as well: a shell without job control starts background programs deaf to it.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NO_LIGHTNING = """
@@ -206,20 +206,16 @@ def run(first_port: int | None, checking: bool) -> int:
             print("Reading:", flush=True)
             problem = check(addresses, shop, networks.node, networks.lightning)
         else:
-            announce(addresses, ports, networks.lightning is not None)
-            wait_for_the_end(watch)
+            # Ctrl-C may come as soon as the last line is there.
+            with contextlib.suppress(KeyboardInterrupt):
+                announce(addresses, ports, networks.lightning is not None)
+                watch.ended.wait()
+            print("\nStopping …", flush=True)
             problem = ""
     problem = watch.failure or problem
     if problem:
         print(f"The demo failed: {problem}", file=sys.stderr)
     return 1 if problem else 0
-
-
-def wait_for_the_end(watch: Watch) -> None:
-    """Return after Ctrl-C, or when a program has ended by itself."""
-    with contextlib.suppress(KeyboardInterrupt):
-        watch.ended.wait()
-    print("\nStopping …", flush=True)
 
 
 def main() -> int:

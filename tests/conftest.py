@@ -3,6 +3,7 @@
 A test whose part is missing on this machine fails and says so; none is skipped.
 """
 
+import gc
 import os
 
 import hypothesis
@@ -21,3 +22,13 @@ pytest_plugins = (
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_sessionfinish() -> None:
+    """Throw away now what thousands of tests have left behind.
+
+    Later pytest does it, when pytest-xdist waits for this process to end: after five seconds
+    it would be interrupted, in the middle of whatever is being thrown away.
+    """
+    gc.collect()
+    gc.freeze()

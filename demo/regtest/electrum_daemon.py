@@ -19,7 +19,7 @@ import httpx
 
 from demo.children import Child
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 #: Electrum itself gives up a payment after 120 s.
 RPC_TIMEOUT_S = 150
 POLL_S = 0.02

@@ -15,8 +15,8 @@ from typing import IO, Self
 from bitcoinrpc.authproxy import AuthServiceProxy, JSONRPCException
 
 HERE = Path(__file__).resolve().parent
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 15
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 60
 RPC_TIMEOUT_S = 120
 #: A coinbase output can be spent 100 blocks later, so the first coin needs 101.
 BLOCKS_FOR_FIRST_COIN = 101

@@ -44,11 +44,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class Running:
-    """One WSGI app on a loopback port, a free one unless told."""
+    """One WSGI app on a free loopback port."""
 
-    def __init__(self, app: Flask, host: str = "localhost", port: int = 0) -> None:
+    def __init__(self, app: Flask, host: str = "localhost") -> None:
         address = "127.0.0.1" if host == "localhost" else host
-        self.server = make_server(address, port, app, threaded=True, request_handler=_QuietHandler)
+        self.server = make_server(address, 0, app, threaded=True, request_handler=_QuietHandler)
         self.origin = f"http://{host}:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
@@ -404,6 +404,9 @@ class ApiDouble:
             codes = {asked["rail"]: asked["qr_uri"] for asked in invoice["requests"]}
             if invoice["unified"]:
                 codes["unified"] = invoice["unified"]["qr_uri"]
+            # The code for both is no more once a part has arrived.
+            if request.args["rail"] not in codes:
+                return problem(404, "not_found")
             code = qr_svg(codes[request.args["rail"]])
             return Response(code, mimetype="image/svg+xml")
 

@@ -4,7 +4,6 @@ The server is ``localhost``, the sites are ``127.0.0.1`` and ``127.0.0.2``: for 
 that is another site each, so that what works here works without third-party cookies.
 """
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,13 @@ class LiveShop:
     """A stocked server whose clock stands still, and two sites that embed its walls."""
 
     def __init__(self, folder: Path, database_url: str, **settings: Any) -> None:
-        port = _free_port()
-        self.origin = f"http://localhost:{port}"
+        # The port is known before the server is: its address is one of its settings.
+        self.server = Running(Flask("not_yet"))
+        self.origin = self.server.origin
         values: dict[str, Any] = {
             "public_url": self.origin,
+            # Nobody serves events here, at this address or at another: the wall asks instead.
+            "events_url": self.origin,
             "gift_sat": GIFT_SAT,
             "gift_budget_sat_per_day": 1_000_000,
             "gifts_per_address": 100,
@@ -44,7 +46,7 @@ class LiveShop:
             **settings,
         }
         self.world: World = self._make_world(folder, database_url, values)
-        self.server = Running(self.world.app, "localhost", port)
+        self.server.server.app = self.world.app
         self.pages: dict[str, str] = {}
         self.site = Running(self._site_app(), "127.0.0.1")
         self.other = Running(self._site_app(), "127.0.0.2")
@@ -145,8 +147,3 @@ class LiveShop:
             return Response(self.pages[path], mimetype="text/html", headers=headers)
 
         return app
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -12,12 +12,13 @@ from demo.ports import HOST
 from tests.shape.tree import ROOT
 
 COMMAND = [sys.executable, "-m", "demo.run"]
-READY_TIMEOUT_S = 120
+READY_TIMEOUT_S = 300
+END_TIMEOUT_S = 120
 
 
 def test_everybody_plays_their_part_in_real_browsers() -> None:
     done = subprocess.run(
-        [*COMMAND, "--check"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        [*COMMAND, "--check"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("  ok ")]
@@ -49,13 +50,17 @@ def test_ctrl_c_ends_every_program_and_removes_the_data(tmp_path: Path) -> None:
         below = descendants(demo.pid)
         assert len(below) >= 3, "the node, the server and the jobs"
         os.killpg(demo.pid, signal.SIGINT)
-        rest, _ = demo.communicate(timeout=60)
+        rest, _ = demo.communicate(timeout=END_TIMEOUT_S)
     finally:
         demo.kill()
         demo.wait()
     assert demo.returncode == 0, rest
     assert "Traceback" not in rest
-    assert [pid for pid in below if runs(pid)] == []
+    # What was killed with its group may still be on its way out.
+    ends_at = time.monotonic() + END_TIMEOUT_S
+    while left := [pid for pid in below if runs(pid)]:
+        assert time.monotonic() < ends_at, left
+        time.sleep(0.02)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,7 +73,7 @@ def test_a_taken_port_is_named() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=END_TIMEOUT_S,
         )
     assert done.returncode == 1
     assert f"Port {port} is taken" in done.stderr

@@ -14,18 +14,12 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.services.reconcile import book_deposit, reconcile
 from bitcache_server.services.solvency import newest_report, publish
 from bitcache_server.services.wallets import create_wallet, open_session
-from tests.e2e.wall import axe_violations, chromium, watched
+from tests.e2e.wall import axe_violations, watched
 from tests.e2e.wallet_server import served_world
 from tests.support.books import open_wallet
 from tests.support.databases import Databases
 from tests.support.shops import assert_nothing_lost
 from tests.support.world import World
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from demo.passkeys import Passkeys
-from tests.e2e.wall import axe_violations, chromium, watched
+from tests.e2e.wall import PATIENCE_MS, axe_violations, watched
 from tests.e2e.wallet_server import served_world
 from tests.support.databases import Databases
 from tests.support.shops import assert_nothing_lost
@@ -22,12 +22,6 @@ class Keys(Passkeys):
         """Let the reader say no from now on."""
         self.cdp.send("WebAuthn.setUserVerified", {**self.id, "isUserVerified": False})
         self.cdp.send("WebAuthn.clearCredentials", self.id)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def device(browser: Browser, scripts: bool = True) -> Iterator[BrowserContext]:
     context = browser.new_context(
         java_script_enabled=scripts, viewport={"width": 320, "height": 640}
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 
@@ -52,7 +46,7 @@ def device(browser: Browser, scripts: bool = True) -> Iterator[BrowserContext]:
 def take_gift(world: World, page: Page) -> None:
     page.goto(f"{world.deps.settings.public_url}/wallet")
     page.get_by_role("button", name="Take the gift").click()
-    expect(page.locator(".balance")).to_contain_text("500", timeout=20_000)
+    expect(page.locator(".balance")).to_contain_text("500")
 
 
 def open_security(world: World, page: Page) -> None:
@@ -165,7 +159,7 @@ def test_two_tabs_take_one_gift(browser: Browser, world: World) -> None:
         # Pressed in both before either is done.
         for tab in tabs:
             tab.evaluate("document.getElementById('gift').click()")
-        expect(tabs[0].locator(".balance")).to_contain_text("500", timeout=20_000)
+        expect(tabs[0].locator(".balance")).to_contain_text("500")
         expect(tabs[1].locator("#gift_failed")).to_contain_text("has had its gift")
         tabs[1].reload()
         expect(tabs[1].locator(".balance")).to_contain_text("500")

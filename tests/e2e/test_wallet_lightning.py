@@ -10,19 +10,14 @@ import pytest
 from lnurl.helpers import lnurlauth_signature
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.e2e.wall import axe_violations, chromium
+from demo.checking import keep_still
+from tests.e2e.wall import PATIENCE_MS, axe_violations
 from tests.e2e.wallet_server import served_world
 from tests.support.databases import Databases
 from tests.support.shops import assert_nothing_lost
 from tests.support.world import World
 
 WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def looks_right(page: Page) -> None:
 def visitor(browser: Browser, **options: object) -> BrowserContext:
     shape = {"viewport": {"width": 320, "height": 690}, **options}
     context = browser.new_context(**shape)  # type: ignore[arg-type]  # any of its options
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     return context
 
 
@@ -73,13 +68,16 @@ def test_open_a_balance_and_come_back_with_the_same_wallet(browser: Browser, sho
         page.goto(f"{home}/wallet/sign-in")
         looks_right(page)
         page.get_by_role("button", name="Sign in with a Lightning wallet").click()
-        looks_right(page)
         expect(page.get_by_alt_text("QR code to sign with a Lightning wallet")).to_be_visible()
+        keep_still(page)
+        looks_right(page)
+        page.reload()
         phone.scan(page)
         # The page finds out by itself.
         page.get_by_role("button", name="Open a new balance with it").wait_for()
         looks_right(page)
         page.get_by_role("button", name="Open a new balance with it").click()
+        page.wait_for_url(f"{home}/wallet")
         page.goto(f"{home}/wallet/security")
         expect(page.get_by_role("heading", name="Lightning wallets")).to_be_visible()
         expect(page.get_by_role("button", name="Remove the Lightning wallet")).to_be_visible()
@@ -97,5 +95,6 @@ def test_open_a_balance_and_come_back_with_the_same_wallet(browser: Browser, sho
         page.get_by_role("button", name="Sign in with a Lightning wallet").click()
         phone.scan(page)
         page.get_by_role("button", name="Sign in", exact=True).click()
+        page.wait_for_url(f"{home}/wallet")
         page.goto(f"{home}/wallet/security")
         expect(page.get_by_role("button", name="Remove the Lightning wallet")).to_be_visible()

@@ -1,46 +1,15 @@
 """The wall and the checkout for everybody: keyboard, screen reader, small, dark, right to left."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e import screenshots
 from tests.e2e.api_double import ApiDouble
-from tests.e2e.wall import ARTICLE, axe_violations, chromium, element, expect_view, wall
+from tests.e2e.conftest import Opener
+from tests.e2e.wall import ARTICLE, axe_violations, element, expect_view, wall
 
 PRICE_SAT = 5000
 STATES = list(screenshots.STATES)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def double() -> Iterator[ApiDouble]:
-    running = ApiDouble()
-    yield running
-    running.stop()
-
-
-Opener = Callable[..., Page]
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Opener]:
-    contexts = []
-
-    def open_page(**options: object) -> Page:
-        context = browser.new_context(**options)  # type: ignore[arg-type]  # Playwright's own options
-        contexts.append(context)
-        return context.new_page()
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def overflows(page: Page) -> bool:

@@ -1,44 +1,17 @@
 """The wall from the offer to the content, in a real browser against a scripted API."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.api_double import ADDRESS, ApiDouble
-from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall, watched
+from tests.e2e.wall import ARTICLE, FILE, element, expect_view, wait_until, wall, watched
 
 PRICE_SAT = 5000
 PAID_WORDS = "an account book, kept in stone"
 SECOND = "it_article00000000000002"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def double() -> Iterator[ApiDouble]:
-    running = ApiDouble()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context(accept_downloads=True)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    opened, errors = watched(context)
-    yield opened
-    assert errors == []
 
 
 def start(page: Page, double: ApiDouble, body: str = "") -> None:
@@ -389,6 +362,9 @@ def test_plain_http_is_told_before_an_invoice_is_made(page: Page, double: ApiDou
 def test_a_wall_that_is_removed_lets_go(page: Page, double: ApiDouble) -> None:
     start(page, double)
     invoice = ask(page, double)
+    # All that the wall asks for by itself is under way and answered.
+    assert wall(page).get_by_role("img").evaluate("image => image.decode().then(() => true)")
+    wait_until(page, lambda: double.count("EVENTS") == 1)
     wall(page).evaluate("wall => wall.remove()")
     page.wait_for_timeout(100)
     asked = len(double.calls)

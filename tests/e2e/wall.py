@@ -1,6 +1,7 @@
 """The widget as a test drives it, in a real Chromium."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: For what comes soon on an idle machine; a busy one may take far longer.
+PATIENCE_MS = 60_000
 ARTICLE = "it_article00000000000001"
 FILE = "it_file0000000000000001"
 
@@ -46,8 +49,16 @@ def wall(page: Page, number: int = 0) -> Locator:
 def expect_view(page: Page, name: str, number: int = 0) -> Locator:
     """Wait until the wall shows a view, for example "offer"."""
     found = wall(page, number).locator(f"section[data-view={name}]")
-    expect(found).to_be_visible(timeout=8000)
+    expect(found).to_be_visible(timeout=PATIENCE_MS)
     return found
+
+
+def wait_until(page: Page, true: Callable[[], bool]) -> None:
+    """Let the page go on until something has happened outside of it."""
+    ends_at = time.monotonic() + PATIENCE_MS / 1_000
+    while not true():
+        assert time.monotonic() < ends_at, "it did not happen in time"
+        page.wait_for_timeout(20)
 
 
 def watched(context: BrowserContext) -> tuple[Page, list[str]]:
@@ -69,6 +80,8 @@ def watched(context: BrowserContext) -> tuple[Page, list[str]]:
 
 def axe_violations(page: Page, selector: str = "bitcache-paywall") -> list[Any]:
     """Run axe on one part of the page; return what it objects to."""
+    # Half a page, or one without its styles yet, is not what a reader gets.
+    page.wait_for_load_state()
     # Evaluated by the test, not by the page: the page's own policy would refuse it.
     page.evaluate(AXE.read_text())
     report = page.evaluate("selector => axe.run(selector)", selector)

@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.cli import Cli, write_config
 
-START_S = 60
-STOP_S = 30
+START_S = 180
+STOP_S = 120
 
 
 def free_port() -> int:
@@ -31,6 +31,11 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def read(url: str) -> httpx.Response:
+    """Ask a process that may just begin to work."""
+    return httpx.get(url, timeout=START_S)
 
 
 def family(pid: int) -> list[int]:
@@ -107,9 +112,9 @@ def test_both_listeners_answer_and_end_together(served: Served) -> None:
     base = f"http://127.0.0.1:{served.ports[0]}"
     events = f"http://127.0.0.1:{served.ports[1]}"
     assert document == {"public_url": base, "events_url": events}
-    assert httpx.get(f"{base}/health").json()["parts"][0]["name"] == "database"
-    assert "javascript" in httpx.get(f"{base}/widget/bitcache.js").headers["Content-Type"]
-    answer = httpx.get(f"{events}/v1/invoices/in_x/events")
+    assert read(f"{base}/health").json()["parts"][0]["name"] == "database"
+    assert "javascript" in read(f"{base}/widget/bitcache.js").headers["Content-Type"]
+    answer = read(f"{events}/v1/invoices/in_x/events")
     assert answer.json()["code"] == "unknown_invoice"
     # Another one is refused with a reason, before it does anything.
     code, detail = Cli(served.config).refuse("serve")
@@ -119,7 +124,8 @@ def test_both_listeners_answer_and_end_together(served: Served) -> None:
     assert len(processes) >= 4
     served.process.send_signal(signal.SIGINT)
     assert served.wait() == 0
-    assert [pid for pid in processes if is_running(pid)] == []
+    # Python's own helper sees a moment later that its parent is gone.
+    wait_for(lambda: not any(is_running(pid) for pid in processes), STOP_S)
     assert "Traceback" not in served.stderr.read_text()
 
 
@@ -140,7 +146,9 @@ def test_when_one_listener_dies_all_end_with_an_error(served: Served) -> None:
     assert served.wait() == 1
     # The dead listener's worker saw that its parent was gone.
     wait_for(lambda: not any(is_running(pid) for pid in processes), STOP_S)
-    error = json.loads(served.stderr.read_text().splitlines()[-1])
+    # What a worker says at its end may come after it.
+    lines = served.stderr.read_text().splitlines()
+    [error] = [json.loads(line) for line in lines if line.startswith("{")]
     assert error["code"] == "listener_died"
     assert "events" in error["detail"]
 
@@ -183,6 +191,6 @@ def test_one_listener_alone_ends_on_sigterm(tmp_path: Path) -> None:
 
 def answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/v1/invoices/in_x/events").status_code == 404
+        return read(f"http://127.0.0.1:{port}/v1/invoices/in_x/events").status_code == 404
     except httpx.TransportError:
         return False

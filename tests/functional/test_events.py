@@ -34,9 +34,9 @@ from tests.support.api import PROBLEM, open_world
 from tests.support.databases import Databases
 from tests.support.world import ORIGIN, Purchase, World
 
-WITHIN_S = 10.0
-#: What a reader may notice as at once, on a machine that is busy with other tests.
-SOON_S = 3.0
+WITHIN_S = 60.0
+#: Longer than any test waits: what comes was not brought by a look or by a heartbeat.
+NEVER_S = 3_600.0
 
 
 class Listener:
@@ -176,6 +176,20 @@ def start_waiting(start_world: Callable[..., World]) -> Iterator[Callable[..., W
         yield lambda **settings: stack.enter_context(waiting_for(start_world(**settings)))
 
 
+@pytest.fixture
+def hubs(monkeypatch: pytest.MonkeyPatch) -> list[events.InvoiceHub]:
+    """Return the list of those that are made from now on."""
+    made: list[events.InvoiceHub] = []
+    build = events.InvoiceHub.__init__
+
+    def remember(hub: events.InvoiceHub, *args: Any) -> None:
+        build(hub, *args)
+        made.append(hub)
+
+    monkeypatch.setattr(events.InvoiceHub, "__init__", remember)
+    return made
+
+
 def test_one_event_at_once_one_after_the_payment_and_the_end(waiting: Waiting) -> None:
     world = waiting.world
     purchase = world.buy()
@@ -188,10 +202,8 @@ def test_one_event_at_once_one_after_the_payment_and_the_end(waiting: Waiting) -
     first = stream.next()
     assert stream.retry_ms == 3_000
     assert first == world.read(purchase)
-    before = time.monotonic()
     world.pay(purchase)
     paid = stream.next()
-    assert time.monotonic() - before < SOON_S
     assert paid is not None
     assert (paid["state"], paid["received_msat"]) == ("paid", 5_000_000)
     assert stream.next() is None
@@ -305,7 +317,9 @@ def test_who_may_not_wait(waiting: Waiting) -> None:
 
 
 def test_calls_and_places_are_limited_by_address(
-    start_waiting: Callable[..., Waiting], monkeypatch: pytest.MonkeyPatch
+    start_waiting: Callable[..., Waiting],
+    hubs: list[events.InvoiceHub],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(events, "MAX_READERS_PER_BLOCK", 3)
     waiting = start_waiting(trusted_proxies=1, limit_reads_per_address="6/day")
@@ -317,6 +331,9 @@ def test_calls_and_places_are_limited_by_address(
         return stream
 
     streams = [wait(f"192.0.2.1, 2001:db8::{n}") for n in range(3)]
+    [hub] = hubs
+    # Who has the first event is about to wait, and does so a moment later.
+    until(lambda: hub.readers == 3)
     # What stands in front of the address that our proxy saw is the caller's invention.
     assert waiting.problem(purchase.id, X_Forwarded_For="192.0.2.9, 2001:db8::f") == (
         429,
@@ -325,7 +342,8 @@ def test_calls_and_places_are_limited_by_address(
     wait("2001:db8:0:1::1")
     for stream in streams:
         stream.close()
-    until(lambda: waiting.status(purchase, X_Forwarded_For="2001:db8::f") == 200)
+    until(lambda: hub.readers <= 1)
+    assert waiting.status(purchase, X_Forwarded_For="2001:db8::f") == 200
     codes = [waiting.status(purchase, X_Forwarded_For="2001:db8::e") for _ in range(4)]
     assert codes[-1] == 429
 
@@ -412,22 +430,16 @@ def test_what_happened_while_nobody_could_ask_is_told(
 
 
 def test_readers_who_leave_are_forgotten(
-    start_waiting: Callable[..., Waiting], monkeypatch: pytest.MonkeyPatch
+    start_waiting: Callable[..., Waiting],
+    hubs: list[events.InvoiceHub],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hubs: list[events.InvoiceHub] = []
-    build = events.InvoiceHub.__init__
-
-    def remember(hub: events.InvoiceHub, *args: Any) -> None:
-        build(hub, *args)
-        hubs.append(hub)
-
-    monkeypatch.setattr(events.InvoiceHub, "__init__", remember)
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.2)
     waiting = start_waiting()
     streams = [waiting.open(waiting.world.buy()) for _ in range(10)]
     assert all(stream.next() for stream in streams)
     [hub] = hubs
-    assert hub.readers == 10
+    until(lambda: hub.readers == 10)
     for stream in streams:
         stream.close()
     until(lambda: hub.readers == 0)
@@ -438,15 +450,13 @@ def test_a_payment_is_told_without_anybody_asking(
 ) -> None:
     """The database says that something changed: nobody waits for the next look."""
     for name in ("POLL_S", "SLOW_POLL_S", "HEARTBEAT_S"):
-        monkeypatch.setattr(events, name, 60.0)
+        monkeypatch.setattr(events, name, NEVER_S)
     with waiting_for(world) as waiting:
         purchase, other = world.buy(), world.buy()
         stream, quiet = waiting.open(purchase), waiting.open(other)
         assert [(s.next() or {})["state"] for s in (stream, quiet)] == ["open"] * 2
-        before = time.monotonic()
         world.pay(purchase)
         assert (stream.next() or {})["state"] == "paid"
-        assert time.monotonic() - before < SOON_S
         # The other one was told nothing in the meantime: the next word is about its own.
         world.pay(other)
         assert (quiet.next() or {})["state"] == "paid"
@@ -459,7 +469,7 @@ def test_without_a_word_from_the_database_it_is_asked(
         raise OSError("Nobody listens.")
 
     monkeypatch.setattr(events, "listen", deaf)
-    monkeypatch.setattr(events, "SLOW_POLL_S", 60.0)
+    monkeypatch.setattr(events, "SLOW_POLL_S", NEVER_S)
     with waiting_for(world) as waiting:
         purchase = world.buy()
         stream = waiting.open(purchase)
@@ -473,7 +483,7 @@ def test_the_line_to_the_database_is_taken_up_again(
 ) -> None:
     monkeypatch.setattr(events, "AWAY_S", 0.1)
     for name in ("SLOW_POLL_S", "HEARTBEAT_S"):
-        monkeypatch.setattr(events, name, 60.0)
+        monkeypatch.setattr(events, name, NEVER_S)
     listening = "FROM pg_stat_activity WHERE datname = %s AND query LIKE 'LISTEN%%'"
     with (
         databases.fresh("postgresql") as url,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 CLIENTS = ROOT / "tests" / "clients"
-TIMEOUT_S = 60
+TIMEOUT_S = 240
 
 
 class ScriptedWallet(WalletBase):  # type: ignore[misc]  # it publishes no types

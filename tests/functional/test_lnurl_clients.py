@@ -37,6 +37,8 @@ from tests.support.shops import assert_nothing_lost
 
 HOST = "pay.example"
 ADDRESS = f"ada@{HOST}"
+#: Its own five seconds are little for a busy machine.
+TIMEOUT_S = 60
 
 
 @contextmanager
@@ -70,11 +72,12 @@ def comments(world: LightningWorld) -> list[tuple[str | None, str]]:
 def test_pypi_lnurl_pays(tmp_path: Path, databases: Databases) -> None:
     with serving(tmp_path, databases) as (world, port):
         code = lnurl.encode(f"http://localhost:{port}/.well-known/lnurlp/ada").bech32
-        terms = asyncio.run(lnurl.handle(code))
+        terms = asyncio.run(lnurl.handle(code, timeout=TIMEOUT_S))
         assert isinstance(terms, LnurlPayResponse)
         assert terms.metadata.text == "Payment to Ada"
         assert (terms.min_sats, terms.max_sats, terms.commentAllowed) == (1, 1_000_000, 500)
-        made = asyncio.run(lnurl.execute_pay_request(terms, 21_000, comment="Well done"))
+        paying = lnurl.execute_pay_request(terms, 21_000, comment="Well done", timeout=TIMEOUT_S)
+        made = asyncio.run(paying)
         assert isinstance(made, LnurlPayActionResponse)
         assert made.successAction is not None
         assert made.verify is not None
@@ -90,7 +93,7 @@ def test_pypi_lnurl_reads_our_refusals(tmp_path: Path, databases: Databases) -> 
     with serving(tmp_path, databases) as (_, port):
         for query in ("", "?amount=1", "?amount=21000&comment=" + "x" * 600):
             url = f"http://localhost:{port}/lnurl/pay/ada/callback{query}"
-            answer = asyncio.run(lnurl.get(url))
+            answer = asyncio.run(lnurl.get(url, timeout=TIMEOUT_S))
             assert isinstance(answer, LnurlErrorResponse)
             assert answer.error_msg
 
@@ -102,11 +105,13 @@ def sign(login: LnurlAuthResponse) -> LnurlResponseModel:
     and ``k1`` with it.
     """
     key, signature = lnurlauth_signature(login.k1, secrets.token_bytes(32))
-    return asyncio.run(lnurl.get(f"{login.callback}&sig={signature}&key={key}"))
+    url = f"{login.callback}&sig={signature}&key={key}"
+    return asyncio.run(lnurl.get(url, timeout=TIMEOUT_S))
 
 
 def verified(url: object) -> LnurlPayVerifyResponse:
-    answer = asyncio.run(lnurl.get(str(url), response_class=LnurlPayVerifyResponse))
+    asking = lnurl.get(str(url), response_class=LnurlPayVerifyResponse, timeout=TIMEOUT_S)
+    answer = asyncio.run(asking)
     assert isinstance(answer, LnurlPayVerifyResponse)
     return answer
 
@@ -117,7 +122,7 @@ def test_pypi_lnurl_signs_in(tmp_path: Path, databases: Databases) -> None:
         with write_transaction(session):
             new = begin_login(deps, session, LoginPurpose.SIGN_IN, None)
         code = login_lnurl(deps.settings, new.k1, LoginPurpose.SIGN_IN)
-        login = asyncio.run(lnurl.handle(code))
+        login = asyncio.run(lnurl.handle(code, timeout=TIMEOUT_S))
         assert isinstance(login, LnurlAuthResponse)
         assert login.k1 == new.k1
         answer = sign(login)

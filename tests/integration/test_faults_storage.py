@@ -202,13 +202,13 @@ def test_the_jobs_outlive_a_restart(
             databases.server.halt()
             databases.server.start()
             shop.rail.pay(shop.target_of(purchase), 5_000_000)
-            for _ in range(200):
+            for _ in range(1_200):
                 if read_anew(shop, purchase)["state"] == "paid":
                     break
                 stop.wait(0.1)
         finally:
             stop.set()
-            running.join(30)
+            running.join(120)
         assert read_anew(shop, purchase)["state"] == "paid"
         assert_nothing_lost(shop)
 

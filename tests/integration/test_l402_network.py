@@ -24,7 +24,7 @@ from tests.support.lightning_world import lightning_settings, make_lightning_rai
 from tests.support.shops import assert_nothing_lost
 from tests.support.world import PUBLIC_URL, MovableClock, World, stock
 
-WITHIN_S = 30
+WITHIN_S = 120
 
 
 class RealClock(MovableClock):

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import func, select, text
@@ -13,7 +15,7 @@ from bitcache_server.ledger import balances, chart, recipes
 from bitcache_server.ledger.balances import CheckpointReport, balance, checkpoint
 from bitcache_server.ledger.spend import spend
 from bitcache_server.models.ledger import BalanceCheckpoint, Transfer
-from bitcache_server.models.session import write_transaction
+from bitcache_server.models.session import AnySession, write_transaction
 from tests.support.books import NOW, assert_clean, balances_of, open_wallet, order
 from tests.support.databases import Databases, open_engine
 
@@ -111,7 +113,7 @@ def test_two_checkpoints_at_once_agree(new_session: Callable[[], Session]) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert len(reports) == 4
     with new_session() as session:
         assert stored(session) == {CLEARING: -2_000}
@@ -140,13 +142,13 @@ def test_a_checkpoint_waits_for_a_transfer_with_a_lower_id_that_commits_later(
             with write_transaction(early):
                 recipes.receive(early, "in_1", CLEARING, 1_000, NOW)
                 receive(late, 20, "in_2")
-                commit = threading.Timer(0.5, early.commit)
-                commit.start()
-                began = time.monotonic()
-                report = checkpoint(job, NOW)
-                waited_s = time.monotonic() - began
-                commit.join()
-            assert waited_s > 0.3
+                with ThreadPoolExecutor(1) as pool:
+                    waiting = pool.submit(checkpoint, job, NOW)
+                    # However long it is given, it does not get past the open transaction.
+                    with pytest.raises(TimeoutError):
+                        waiting.result(0.5)
+                    early.commit()
+                    report = waiting.result(60)
             newest = late.execute(select(func.max(Transfer.id))).scalar_one()
             late.rollback()
             assert report.through_id == newest
@@ -158,7 +160,17 @@ def test_a_checkpoint_waits_for_a_transfer_with_a_lower_id_that_commits_later(
 def test_a_checkpoint_makes_nobody_wait_and_gives_up_in_the_end(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(balances, "WRITER_PATIENCE_S", 0.4)
+    seconds = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: seconds[0], sleep=time.sleep)
+    monkeypatch.setattr(balances, "time", clock)
+    asked, ask = threading.Semaphore(0), balances._writers
+
+    def writers(session: AnySession) -> set[str]:
+        found = ask(session)
+        asked.release()
+        return found
+
+    monkeypatch.setattr(balances, "_writers", writers)
     with databases.fresh("postgresql") as url:
         engine = open_engine(url)
         with Session(engine) as stuck, Session(engine) as job, Session(engine) as reader:
@@ -167,16 +179,17 @@ def test_a_checkpoint_makes_nobody_wait_and_gives_up_in_the_end(
                 failures: list[StorageBusy] = []
                 waiting = threading.Thread(target=_expect_busy, args=(job, failures))
                 waiting.start()
-                began = time.monotonic()
-                while waiting.is_alive():
+                for _ in range(3):
+                    assert asked.acquire(timeout=30), "it goes on looking"
                     receive(reader, 1, "in_2")
-                    assert time.monotonic() - began < 10
-                waiting.join()
+                assert waiting.is_alive()
+                seconds[0] = balances.WRITER_PATIENCE_S + 1
+                waiting.join(60)
                 assert len(failures) == 1
             checkpoint(job, NOW)
             assert_clean(job)
             received = -stored(job)[CLEARING] - 1_000
-            assert received > 1
+            assert received == 3
         engine.dispose()
 
 

@@ -30,6 +30,7 @@ from tests.support.databases import Databases
 from tests.support.lightning_network import electrum_backend, electrum_settings, proxy_to
 from tests.support.network_shop import (
     PRICE_SAT,
+    WATCH_S,
     NetworkShop,
     bolt11_of,
     hash_of,
@@ -182,13 +183,13 @@ def test_a_waiting_watch_says_that_the_wallet_died_and_goes_on(
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(backend.settlements, cursor, 60)
         network.kill("merchant")
-        assert isinstance(waiting.exception(60), LightningUnreachable)
+        assert isinstance(waiting.exception(120), LightningUnreachable)
     network.start("merchant")
     network.wait_until_ready()
     invoices = [network.merchant.invoice(sat) for sat in (11, 12)]
     for invoice in invoices:
         network.reader.pay(invoice)
-    settled = backend.settlements(cursor, 5).settled
+    settled = backend.settlements(cursor, WATCH_S).settled
     assert [one.amount_msat for one in settled] == [11_000, 12_000]
 
 
@@ -270,7 +271,7 @@ def _pay_out_until(till: NetworkShop, payout_id: str, state: str) -> None:
         till.pay_out()
         return states(till, payout_id) == [state]
 
-    wait_for(reached, f"the payout is {state}", 30)
+    wait_for(reached, f"the payout is {state}")
 
 
 def test_a_withdrawal_arrives_and_the_unused_fee_comes_back(
@@ -357,7 +358,7 @@ def test_a_wallet_that_is_down_pays_later(till: NetworkShop, network: LightningN
 
 def _order(invoice: str) -> PayOrder:
     payment_hash = decode(invoice, "regtest").payment_hash
-    return PayOrder(invoice, payment_hash, PAYOUT_SAT * 1000, RESERVE_SAT * 1000, wait_s=10)
+    return PayOrder(invoice, payment_hash, PAYOUT_SAT * 1000, RESERVE_SAT * 1000, wait_s=30)
 
 
 def test_a_wallet_that_is_told_twice_at_once_pays_once(network: LightningNetwork) -> None:
@@ -440,7 +441,7 @@ def test_what_electrum_cannot_do_is_refused_before_it_is_asked(
     cases = [
         (open_amount, PAYOUT_SAT, RESERVE_SAT, "without an amount"),
         (fixed, PAYOUT_SAT + 1, RESERVE_SAT + 1, "another amount"),
-        (fixed, PAYOUT_SAT, RESERVE_SAT - 1, "the limit is 19 sat"),
+        (fixed, PAYOUT_SAT, RESERVE_SAT - 1, "the limit is 19 sats"),
         (own, PAYOUT_SAT, RESERVE_SAT, "our own"),
     ]
     for invoice, sat, fee_sat, words in cases:

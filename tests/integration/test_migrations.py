@@ -79,7 +79,7 @@ def test_processes_that_start_at_once_take_turns(empty_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(3, mp_context=context) as workers:
         for done in [workers.submit(migrate.upgrade, empty_url) for _ in range(3)]:
-            done.result(timeout=60)
+            done.result(timeout=240)
     assert migrate.check(empty_url) == []
 
 

@@ -23,9 +23,7 @@ from bitcache_server.rails.onchain.rail import OnchainRail
 from bitcache_server.rails.onchain.rpc import NodeClient
 from demo.regtest.node import RegtestNode
 from tests.support.payer import new_descriptor
-from tests.support.rpc_proxy import Fault, RpcProxy
-
-TIMEOUT_S = 0.5
+from tests.support.rpc_proxy import IMPATIENT_S, PATIENT_S, Fault, RpcProxy, patience_s
 
 FAULTS: list[tuple[Fault, type[RailError]]] = [
     (Fault.DIE_IN_ANSWER, NodeUnreachable),
@@ -51,8 +49,8 @@ def proxy(regtest_node: RegtestNode) -> Iterator[RpcProxy]:
 
 
 @pytest.fixture
-def rail(proxy: RpcProxy) -> OnchainRail:
-    return OnchainRail(proxy.url, "regtest", timeout_s=TIMEOUT_S)
+def rail(proxy: RpcProxy, request: pytest.FixtureRequest) -> OnchainRail:
+    return OnchainRail(proxy.url, "regtest", timeout_s=patience_s(request))
 
 
 def _watch(rail: OnchainRail, cursor: Cursor | None = None) -> list[BlockConnected]:
@@ -118,7 +116,7 @@ def test_a_good_connection_is_used_again(proxy: RpcProxy, rail: OnchainRail) -> 
 
 
 def test_a_slow_node_is_not_asked_twice(proxy: RpcProxy) -> None:
-    client = NodeClient(proxy.url, TIMEOUT_S)
+    client = NodeClient(proxy.url, IMPATIENT_S)
     client.call("getblockcount")
     proxy.fault = Fault.SLOW
     with pytest.raises(NodeUnreachable):
@@ -146,7 +144,7 @@ def test_the_answers_of_newer_nodes_are_understood(
     steps = list(rail.watch(None, {request.target}.intersection))
     [seen] = [o for step in steps if isinstance(step, MempoolSeen) for o in step.observations]
     assert seen.reference.startswith(txid)
-    client = NodeClient(proxy.url, TIMEOUT_S)
+    client = NodeClient(proxy.url, PATIENT_S)
     found = client.find_many("getrawtransaction", [["ab" * 32, True], [txid, True]])
     assert found[0] is None
     assert found[1] is not None
@@ -197,7 +195,7 @@ def test_another_network_is_named(regtest_node: RegtestNode) -> None:
 
 
 def test_constructing_is_quiet() -> None:
-    rail = OnchainRail("http://user:secret@127.0.0.1:9", "regtest", timeout_s=TIMEOUT_S)
+    rail = OnchainRail("http://user:secret@127.0.0.1:9", "regtest", timeout_s=PATIENT_S)
     assert rail.health().code == "node_unreachable"
 
 

@@ -22,12 +22,10 @@ from bitcache_server.rails.onchain.rail import OnchainRail
 from bitcache_server.tokens.verifier import challenge_of
 from demo.regtest.node import RegtestNode
 from tests.support.node_shop import Reader, catch_up, opened_node_shop
-from tests.support.rpc_proxy import Fault, RpcProxy
+from tests.support.rpc_proxy import Fault, RpcProxy, patience_s
 from tests.support.shops import assert_nothing_lost, read_anew, restarted, transfers
 from tests.support.world import World
 
-#: What waits for a slow node; a healthy one on a busy machine answers well within it.
-TIMEOUT_S = 2.0
 STALE_AFTER_S = 600
 
 FAULTS: list[tuple[Fault, type[RailError]]] = [
@@ -52,8 +50,10 @@ def proxy(regtest_node: RegtestNode) -> Iterator[RpcProxy]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, database_url: str, proxy: RpcProxy) -> Iterator[World]:
-    rail = OnchainRail(proxy.url, "regtest", timeout_s=TIMEOUT_S)
+def shop(
+    tmp_path: Path, database_url: str, proxy: RpcProxy, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    rail = OnchainRail(proxy.url, "regtest", timeout_s=patience_s(request))
     with opened_node_shop(tmp_path, database_url, proxy.url, rail) as world:
         yield world
         assert_nothing_lost(world)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitcache_server.models import migrate
+from bitcache_server.services import spend_queue
 from bitcache_server.services.deliver import open_item
 from tests.support.api import assert_refused, at_once, open_world
 from tests.support.clicks import Clicker, open_clicker
@@ -25,8 +26,13 @@ ITEM_MSAT = 20_000
 
 
 @pytest.fixture
-def shop(world: World) -> Iterator[World]:
-    """Return a world in which every test must leave the books in order."""
+def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Return a world in which every test must leave the books in order.
+
+    Who clicks while the wallet is in use waits for a turn, and on a busy machine longer
+    than a reader would: nobody here is told to come back.
+    """
+    monkeypatch.setattr(spend_queue, "BUSY_PATIENCE_S", 60.0)
     yield world
     assert_nothing_lost(world)
 
@@ -148,10 +154,10 @@ def click_through(
             pool.submit(tab, reader, key) for reader in readers for key in ("", "tab")
         ]
         for _ in range(len(readers) * len(items) // 2):
-            assert answered.acquire(timeout=60)
+            assert answered.acquire(timeout=120)
         disturb()
         for future in tabs:
-            future.result(120)
+            future.result(240)
 
 
 def test_a_server_is_killed_during_clicks(
@@ -186,7 +192,7 @@ def test_an_answer_that_was_lost_is_there_at_the_next_try(
 
 
 def _wait_until(true: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + 30
+    ends_at = time.monotonic() + 60
     while not true():
         assert time.monotonic() < ends_at
         time.sleep(0.02)
@@ -202,7 +208,6 @@ def test_postgresql_is_killed_during_clicks(tmp_path: Path) -> None:
 
                 def disturb() -> None:
                     server.halt(signal.SIGKILL)
-                    time.sleep(0.5)
                     server.start()
 
                 click_through(web, readers, items, disturb)

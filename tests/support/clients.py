@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.certificates import Certificate
 
 FOLDER = Path(__file__).parents[1] / "clients"
-TIMEOUT_S = 60
+TIMEOUT_S = 240
 
 
 @dataclass

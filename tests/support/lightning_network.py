@@ -9,7 +9,7 @@ from bitcache_server.rails.lightning.electrum import ElectrumBackend
 from demo.regtest.lightning import ElectrumDaemon, LightningNetwork
 from tests.support.rpc_proxy import RpcProxy
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="session")

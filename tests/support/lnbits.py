@@ -26,9 +26,9 @@ import pytest
 
 VERSION = "1.6.2"
 FOLDER = Path(__file__).parents[2] / ".cache" / f"lnbits-{VERSION}"
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 15
-CALL_TIMEOUT_S = 60
+START_TIMEOUT_S = 240
+STOP_TIMEOUT_S = 60
+CALL_TIMEOUT_S = 120
 _NOWHERE = "http://127.0.0.1:9"
 
 

@@ -25,7 +25,7 @@ from tests.support.world import ORIGIN, MovableClock, Purchase, World, make_sett
 
 PRICE_SAT = 5_000
 #: Long enough for any payment of the network; a watch ends with the first that comes.
-WATCH_S = 20.0
+WATCH_S = 90.0
 
 
 @dataclass
@@ -79,8 +79,8 @@ def opened_network_shop(
         "lightning_backend": "electrum",
         "lightning_url": url or daemon.url,
         "lightning_secret": daemon.user_password,
-        "lightning_pay_wait_s": 5,
-        "lightning_timeout_s": 5,
+        "lightning_pay_wait_s": 30,
+        "lightning_timeout_s": 30,
     }
     made = make_settings(folder, database_url, **{**chosen, **settings})
     clock = MovableClock()

@@ -18,7 +18,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import pytest
+
 MUCH = 1_000
+#: How long a client waits: where nothing is slow on purpose, for a machine that is busy.
+PATIENT_S, IMPATIENT_S = 30.0, 2.0
 
 
 class Fault(Enum):
@@ -44,6 +48,13 @@ class Fault(Enum):
 
 
 Answer = dict[str, Any]
+
+
+def patience_s(request: pytest.FixtureRequest) -> float:
+    """Return how long the client of a test may wait, by the test's own ``fault``."""
+    callspec = getattr(request.node, "callspec", None)
+    slow = callspec is not None and callspec.params.get("fault") is Fault.SLOW
+    return IMPATIENT_S if slow else PATIENT_S
 
 
 def _wrong_chain(info: Answer) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 from tests.support.clicks import PATH, Clicker
 from tests.support.world import ORIGIN, PUBLIC_URL, World
 
-START_TIMEOUT_S = 30
-PATIENCE_S = 60
+START_TIMEOUT_S = 120
+PATIENCE_S = 120
 #: Statuses that say: the very same call may work in a moment.
 PASSING = frozenset({429, 503})
 
@@ -46,7 +46,7 @@ class Web:
 
     def click(self, reader: Clicker, item_id: str, key: str = "") -> tuple[int, dict[str, Any]]:
         """Click once; raise OSError or HTTPException when the answer was lost."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("POST", PATH, *_request(reader, item_id, key))
             answer = connection.getresponse()
