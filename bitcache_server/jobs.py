@@ -139,8 +139,9 @@ class _Keeper:
     """Extends the leases of runs that take long, so that no other process begins them, too.
 
     A run may wait for many nodes and strangers' servers, each within its own time limit, and
-    their sum is more than a lease. Nothing rests on it: a process that was paused and comes
-    back to a job of another one books and sends nothing twice.
+    their sum is more than a lease. Little rests on it: a process that was paused and comes
+    back to a job of another one books nothing twice and begins no payment that it announced
+    long ago. What was paused inside the call to a Lightning node ends that call.
     """
 
     def __init__(self, app: Flask, deps: Deps, holder: str) -> None:

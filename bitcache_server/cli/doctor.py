@@ -10,6 +10,7 @@ import click
 from bitcache_server import wiring
 from bitcache_server.cli.output import emit, json_option, say, shown, wants_json
 from bitcache_server.domain.errors import ConfigurationError
+from bitcache_server.domain.words import count
 from bitcache_server.services.diagnose import diagnose
 from bitcache_server.services.findings import Finding, problem
 from bitcache_server.settings import load_settings
@@ -41,7 +42,8 @@ def doctor() -> int:
         "findings": [{**asdict(finding), "ok": finding.ok} for finding in found],
     }
     warnings = sum(finding.level == "warning" for finding in found)
-    emit(document, ["", f"{len(found)} checks, {problems} problems, {warnings} warnings."])
+    numbers = ((len(found), "check"), (problems, "problem"), (warnings, "warning"))
+    emit(document, ["", f"{', '.join(count(*each) for each in numbers)}."])
     return 1 if problems else 0
 
 

@@ -7,6 +7,7 @@ import click
 from bitcache_server.cli.output import emit, fields, json_option, moment, note, table
 from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.words import count
 from bitcache_server.models.ledger import Grant, Transfer
 from bitcache_server.services.books import entries_of, grants_of
 from bitcache_server.services.create_invoice import list_invoices
@@ -119,10 +120,10 @@ def _payments(view: InvoiceView) -> list[str]:
 
 def _depth(payment: PaymentView) -> str:
     """Return how deep a payment lies; how deep it must lie only while that is more."""
-    count, required = payment.confirmations, payment.confirmations_required
-    if count < required:
-        return f"{count} of {required} confirmations"
-    return f"{count} confirmation{'' if count == 1 else 's'}"
+    depth, required = payment.confirmations, payment.confirmations_required
+    if depth < required:
+        return f"{depth} of {count(required, 'confirmation')}"
+    return count(depth, "confirmation")
 
 
 def _grants(w: Work, grants: list[Grant]) -> list[str]:

@@ -15,7 +15,8 @@ from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.errors import InvalidRequest, SplitInvalid
 from bitcache_server.domain.fees import PARTS_PER_MILLION
-from bitcache_server.domain.money import SAT, Fiat, format_sat
+from bitcache_server.domain.money import MSAT_PER_SAT, SAT, Fiat, format_sat
+from bitcache_server.domain.words import count
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.catalog import change_price
@@ -218,7 +219,7 @@ def _shares(words: Sequence[str]) -> dict[str, int]:
 def price_text(found: Item) -> str:
     """Return the price that the merchant set."""
     if found.price_currency == SAT:
-        return f"{found.price_amount} sat"
+        return format_sat(found.price_amount * MSAT_PER_SAT)
     return str(Fiat(found.price_amount, found.price_currency))
 
 
@@ -231,14 +232,14 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
         ("title", view.title),
         ("site", f"{view.site.id} ({view.site.name})"),
         ("price", price_text(found) + _now(found, view)),
-        ("access", f"{view.policy.hours} hours" if view.policy.hours else "for ever"),
+        ("access", count(view.policy.hours, "hour") if view.policy.hours else "for ever"),
         ("paid by", ", ".join(view.rails) or f"balance only: {why_not}"),
         ("page", view.checkout_url),
     ]
     if found.url:
         pairs.append(("on the site", found.url))
     if found.file_path is not None:
-        size = f"{view.file.size_bytes} bytes" if view.file else "MISSING from the files folder"
+        size = count(view.file.size_bytes, "byte") if view.file else "MISSING from the files folder"
         pairs.append(("file", f"{found.file_path} ({size})"))
     if view.external_id:
         pairs.append(("external id", view.external_id))

@@ -19,6 +19,7 @@ from bitcache_server.cli.output import (
 )
 from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.words import count
 from bitcache_server.ledger import balances
 from bitcache_server.ledger.audit import AuditReport, Finding, audit
 from bitcache_server.ledger.rebuild import RebuildReport, rebuild
@@ -108,12 +109,15 @@ def _progress(label: str) -> Iterator[Step | None]:
 def _verdict(
     report: AuditReport, rebuilt: RebuildReport | None, findings: Sequence[Finding]
 ) -> list[str]:
-    looked_at = ", ".join(f"{number} {name}" for name, number in report.counts.items())
+    looked_at = ", ".join(
+        count(number, name.removesuffix("s")) for name, number in report.counts.items()
+    )
     lines = []
     if rebuilt:
         lines.append(
-            f"Rebuilt {rebuilt.accounts} balances from {rebuilt.transfers} transfers, and "
-            f"compared {rebuilt.checkpoints} checkpoints on the way."
+            f"Rebuilt {count(rebuilt.accounts, 'balance')} from "
+            f"{count(rebuilt.transfers, 'transfer')}, and "
+            f"compared {count(rebuilt.checkpoints, 'checkpoint')} on the way."
         )
         if rebuilt.first_transfer_id is not None:
             lines.append(f"The books first diverge at transfer {rebuilt.first_transfer_id}.")
@@ -123,7 +127,7 @@ def _verdict(
         f"{click.style(f.code, fg='red')}  {shown(f.subject)}: {shown(f.words)}" for f in findings
     ]
     verdict = click.style("The books do not balance.", fg="red", bold=True)
-    return [*found, *lines, f"{verdict} {len(found)} findings; looked at {looked_at}."]
+    return [*found, *lines, f"{verdict} {count(len(found), 'finding')}; looked at {looked_at}."]
 
 
 @ledger.command("balances")
@@ -146,7 +150,7 @@ def checkpoint() -> None:
         report = balances.checkpoint(w.session, w.deps.clock())
     emit(
         {"through_id": report.through_id, "accounts": report.accounts},
-        [f"Stored {report.accounts} balances through entry {report.through_id}."],
+        [f"Stored {count(report.accounts, 'balance')} through entry {report.through_id}."],
     )
 
 
@@ -205,7 +209,7 @@ def withdraw(rail: str, amount_sat: int) -> None:
 def _booked(rail: str, amount_sat: int, group: str, words: str) -> None:
     emit(
         {"rail": rail, "amount_msat": amount_sat * MSAT_PER_SAT, "group": group},
-        [f"Booked: {amount_sat} sat of your own {words} {shown(rail)}."],
+        [f"Booked: {format_sat(amount_sat * MSAT_PER_SAT)} of your own {words} {shown(rail)}."],
     )
 
 
@@ -246,4 +250,4 @@ def _verified(verdict: Verdict | None) -> list[str]:
         return []
     if verdict.problems:
         return [click.style(shown(problem), fg="red") for problem in verdict.problems]
-    return [click.style(f"All {verdict.nodes} hashes are right.", fg="green")]
+    return [click.style(f"{count(verdict.nodes, 'hash is', 'hashes are')} right.", fg="green")]

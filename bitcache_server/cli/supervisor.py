@@ -65,8 +65,9 @@ def _accepts(listener: Listener) -> bool:
     # Looked up here, never bound.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)  # noqa: S104
     try:
-        with socket.create_connection((host, listener.port), timeout=1):
-            return True
+        with socket.create_connection((host, listener.port), timeout=1) as made:
+            # Where nobody listens, Linux may pick that very port as ours: we met ourselves.
+            return bool(made.getsockname() != made.getpeername())
     except OSError:
         return False
 

@@ -24,7 +24,7 @@ from bitcache_server.http.front import is_small_post, read_body, send, send_prob
 from bitcache_server.http.limits import COUNTED, INVOICES, SITE_INVOICES, hit_all
 from bitcache_server.services.create_invoice import InvoiceOrder
 from bitcache_server.services.deps import deps_of
-from bitcache_server.services.invoice_quickly import CallKey, Offer, QuickInvoices
+from bitcache_server.services.invoice_quickly import CallKey, QuickInvoices
 from bitcache_server.services.once import call_hash
 
 if TYPE_CHECKING:
@@ -65,12 +65,11 @@ class Invoices:
             body = CreateInvoice.model_validate_json(read_body(environ))
             key = check_idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
             order = InvoiceOrder(body.item, body.challenge, body.rail, self._origin(environ))
-            offer = quick.find(order)
+            offer = quick.find(order) if self._counts(environ, INVOICES, block) else None
         except (BitcacheError, ValidationError):
             return None
-        if offer is None or self._is_limited(block, offer):
+        if offer is None or not self._counts(environ, SITE_INVOICES, offer.item.site_id):
             return None
-        environ[COUNTED] = (INVOICES, SITE_INVOICES)
         call = CallKey(key_owner(block), key, call_hash(key_request(body))) if key else None
         view = quick.sell(offer, order, call)
         return view.model_dump_json() if view else None
@@ -80,12 +79,14 @@ class Invoices:
         origin: str | None = environ.get("HTTP_ORIGIN")
         return None if origin == self._deps.settings.public_url else origin
 
-    def _is_limited(self, block: str, offer: Offer) -> bool:
+    def _counts(self, environ: "WSGIEnvironment", name: str, who: str) -> bool:
+        """Count the call; return False when it was one too many, which the route then says."""
         settings = self._deps.settings
-        return (
-            hit_all(self._app, settings.limit_invoices_per_address, INVOICES, block) > 0
-            or hit_all(
-                self._app, settings.limit_invoices_per_site, SITE_INVOICES, offer.item.site_id
-            )
-            > 0
-        )
+        limits = {
+            INVOICES: settings.limit_invoices_per_address,
+            SITE_INVOICES: settings.limit_invoices_per_site,
+        }
+        if hit_all(self._app, limits[name], name, who) > 0:
+            return False
+        environ[COUNTED] = (*environ.get(COUNTED, ()), name)
+        return True

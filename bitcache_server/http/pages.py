@@ -1,9 +1,4 @@
-"""The hosted checkout: buying and reading without JavaScript, on our own origin.
-
-The verifier lives in a cookie that only the server reads (RFC 6265) and that is sent
-to the invoice's page alone. A second cookie, without any secret, names the invoice to
-the item's page: a reader who follows the site's link again finds what was bought.
-"""
+"""The hosted checkout: buying and reading without JavaScript, on our own origin."""
 
 import re
 import secrets
@@ -22,6 +17,7 @@ from bitcache_server.domain.errors import (
     InvalidRequest,
     InvoiceNotPaid,
     NoCredit,
+    NotFound,
     PriceChanged,
     PurchaseEnded,
     RateUnavailable,
@@ -30,9 +26,16 @@ from bitcache_server.domain.errors import (
     VerifierMismatch,
 )
 from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.http.checkout_cookies import (
+    INVOICE_ID,
+    VERIFIER_COOKIE,
+    invoice_of_browser,
+    to_invoice,
+)
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
-from bitcache_server.http.errors import log_unexpected, problem, status_of, translate
+from bitcache_server.http.error_pages import error_page
+from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import from_elsewhere, same_origin
 from bitcache_server.http.headers import page_policy
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
@@ -57,15 +60,11 @@ from bitcache_server.services.wallet_views import purchase, wallet_view
 from bitcache_server.tokens.verifier import challenge_of
 
 pages = Blueprint("pages", __name__, url_prefix="/pay")
+pages.register_error_handler(Exception, error_page)
 
-VERIFIER_COOKIE = "bitcache_verifier"
-INVOICE_COOKIE = "bitcache_invoice"
 VERIFIER_BYTES = 32
-#: Browsers keep no cookie longer than 400 days.
-COOKIE_AGE_S = 400 * 86_400
-_INVOICE_ID = re.compile(r"in_[A-Za-z0-9_-]{1,64}")
 #: An invoice's id and a verifier as RFC 7636 allows it.
-_RECEIPT_CODE = re.compile(rf"({_INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
+_RECEIPT_CODE = re.compile(rf"({INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
 _PRICE_MSAT = re.compile(r"[0-9]{1,18}", re.ASCII)
 BAD_CODE = "This receipt code is not valid. Check that it was copied as a whole."
 OTHER_CODE = "This receipt code is for something else, not for this page."
@@ -81,15 +80,6 @@ def register(app: Flask) -> None:
     def _home() -> str:
         check_limit(READS)
         return render_template("home.html", host=urlsplit(deps().settings.public_url).netloc)
-
-
-@pages.errorhandler(Exception)
-def _error_page(error: Exception) -> ResponseReturnValue:
-    translated = translate(error)
-    log_unexpected(translated)
-    body, status, headers = problem(translated)
-    headers.pop("Content-Type")
-    return render_template("error.html", error=body), status, headers
 
 
 @pages.before_request
@@ -122,7 +112,7 @@ def buy(item_id: str) -> ResponseReturnValue:
     order = InvoiceOrder(item_id, challenge_of(verifier), ANY)
     invoice_id = in_transaction(session(), lambda: create_invoice(deps(), session(), order).id)
     ask_for_payment(deps(), session(), invoice_id, ANY)
-    return _to_invoice(item_id, invoice_id, verifier)
+    return to_invoice(item_id, invoice_id, verifier)
 
 
 @pages.post("/<item_id>/balance")
@@ -148,6 +138,18 @@ def _price_seen_msat() -> int:
         # Never "any price": nothing is paid that the reader was not shown.
         raise InvalidRequest("The form came without the price. Open the item's page again.")
     return int(text)
+
+
+@pages.get("/<item_id>/<any(balance,restore):form>")
+def form_again(item_id: str, form: str) -> ResponseReturnValue:
+    """Lead whoever opens a form's address anew to the page that has the form."""
+    return redirect(f"/pay/{item_id}", 303)
+
+
+@pages.get("/<path:unknown>")
+def not_found(unknown: str) -> ResponseReturnValue:
+    """Say in words that nothing is there; without this a browser would be shown JSON."""
+    raise NotFound()
 
 
 @pages.get("/<item_id>/read")
@@ -186,7 +188,7 @@ def restore(item_id: str) -> ResponseReturnValue:
         pass
     if get_invoice(session(), invoice_id).item_id != item.id:
         return _show_item(item, OTHER_CODE), 409
-    return _to_invoice(item.id, invoice_id, verifier)
+    return to_invoice(item.id, invoice_id, verifier)
 
 
 @pages.get("/invoices/<invoice_id>")
@@ -227,27 +229,8 @@ def move_to_balance(invoice_id: str) -> ResponseReturnValue:
     return redirect("/wallet?done=claimed", 303)
 
 
-def _to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
-    path = f"/pay/invoices/{invoice_id}"
-    response = make_response(redirect(path, 303))
-    for name, value, sent_to in (
-        (VERIFIER_COOKIE, verifier, path),
-        (INVOICE_COOKIE, invoice_id, f"/pay/{item_id}"),
-    ):
-        response.set_cookie(
-            name,
-            value,
-            max_age=COOKIE_AGE_S,
-            path=sent_to,
-            httponly=True,
-            secure=deps().settings.public_url.startswith("https:"),
-            samesite="Lax",
-        )
-    return response
-
-
 def _show_item(item: Item, restore_error: str = "", balance_error: str = "") -> str:
-    known = _invoice_of_browser(item)
+    known = invoice_of_browser(item)
     view = item_view(deps(), session(), item)
     return render_template(
         "checkout_item.html",
@@ -283,17 +266,6 @@ def _balance(item: Item, price_msat: int | None) -> dict[str, object] | None:
     }
 
 
-def _invoice_of_browser(item: Item) -> Invoice | None:
-    invoice_id = request.cookies.get(INVOICE_COOKIE, "")
-    if not _INVOICE_ID.fullmatch(invoice_id):
-        return None
-    try:
-        invoice = get_invoice(session(), invoice_id)
-    except UnknownInvoice:
-        return None
-    return invoice if invoice.item_id == item.id else None
-
-
 def _is_bought(invoice: Invoice) -> bool:
     return invoice.state == InvoiceState.PAID or bool(invoice.redeemed_msat)
 
@@ -307,6 +279,7 @@ def _context(
         "item": item_view(deps(), session(), item).model_dump(),
         "invoice": view.model_dump(),
         "way": request.args.get("way", ""),
+        "still": "still" in request.args,
         "action_url": f"/pay/{item.id}",
         "redeem_url": f"/pay/invoices/{view.id}",
         "movable_msat": view.credit_msat if movable else 0,

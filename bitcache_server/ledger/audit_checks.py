@@ -50,7 +50,7 @@ _BALANCE_CHECKS = (
         "gift_differs",
         "gift",
         "gift_msat",
-        "The wallet stores {0} msat of starter credit; its transfers sum up to {1} msat.",
+        "The wallet stores {0} msat of a gift; its transfers sum up to {1} msat.",
     ),
     Check(
         "wallet_missing",
@@ -69,12 +69,12 @@ _BALANCE_CHECKS = (
     ),
     Check(
         "gift_negative",
-        "The wallet stores {0} msat of starter credit; none may be overdrawn.",
+        "The wallet stores {0} msat of a gift; none may be overdrawn.",
         "SELECT id, gift_msat FROM wallets WHERE gift_msat < 0 ORDER BY id",
     ),
     Check(
         "closed_wallet_holds",
-        "The wallet was deleted and holds {0} msat of its own and {1} msat of starter credit.",
+        "The wallet was deleted and holds {0} msat of its own and {1} msat of a gift.",
         """
         SELECT id, balance_msat, gift_msat FROM wallets
         WHERE closed_at IS NOT NULL AND (balance_msat <> 0 OR gift_msat <> 0) ORDER BY id
@@ -238,7 +238,7 @@ _INVOICE_CHECKS = (
 _GIFT_CHECKS = (
     Check(
         "gift_not_booked",
-        "The wallet was given {0} msat of starter credit; booked are {1} msat.",
+        "The wallet was given a gift of {0} msat; booked are {1} msat.",
         """
         SELECT g.wallet_id, g.amount_msat, coalesce(sum(t.amount_msat), 0)
         FROM gifts g LEFT JOIN transfers t ON t.to_account = 'gift:' || g.wallet_id

@@ -217,6 +217,8 @@ class PayoutLookup:
     missing: bool = False
     """Over Lightning the node never heard of it: with UNKNOWN it may be sent again; with FAILED
     it refused the call, or the invoice has expired since."""
+    refused: bool = False
+    """With ``missing``: this process heard it refuse the call."""
 
 
 #: Deeper than anybody asks for: what cannot be taken back.

@@ -32,7 +32,7 @@ def balance_lines(session: Session) -> list[BalanceLine]:
         BalanceLine("all invoices", _sum_of(session, "invoice:%")),
         BalanceLine("all payouts", _sum_of(session, "payout:%")),
         BalanceLine("all wallets", own_msat),
-        BalanceLine("all starter credit", gift_msat),
+        BalanceLine("all gifts to readers", gift_msat),
     ]
 
 

@@ -56,7 +56,7 @@ def move_credit(deps: Deps, session: Session, wallet_id: str, invoice: Invoice) 
 def _why_nothing(invoice: Invoice) -> str:
     if invoice.claimed_msat:
         moved = format_sat(invoice.claimed_msat)
-        return f"Nothing is left here: {moved} were moved to a balance before."
+        return f"Nothing is left here: what was left over, {moved}, was moved to a balance before."
     if invoice.state in (InvoiceState.OPEN, InvoiceState.SEEN) and invoice.received_msat:
         return "This payment may still buy what it was meant for. What is left over can be moved."
     return "This receipt code has no money that is left over."

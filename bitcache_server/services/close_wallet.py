@@ -97,9 +97,9 @@ def _require_given_up(deps: Deps, session: Session, balance_msat: int, give_up_r
         return
     if not can_be_given_up(deps, session, balance_msat):
         raise WalletNotEmpty(
-            f"{format_sat(balance_msat)} of your own money are left. Withdraw them first."
+            f"Of your own money {format_sat(balance_msat)} is left. Withdraw it first."
         )
     if not give_up_rest:
         raise WalletNotEmpty(
-            f"{format_sat(balance_msat)} of your own money are left. Tick the box to give them up."
+            f"Of your own money {format_sat(balance_msat)} is left. Tick the box to give it up."
         )

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import LightningPermission, RailError
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.words import count
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.rails.lightning.backend import Abilities, LightningBackend
 from bitcache_server.rails.lightning.rail import RAIL_NAME, LightningRail
@@ -44,6 +45,8 @@ _MENDS = {
     "phoenix.conf into lightning_secret.",
     ("phoenixd", "lightning_permission"): "Copy http-password from phoenix.conf into "
     "lightning_payout_secret, or leave that out.",
+    ("lnbits", "lightning_unreachable"): "Start LNbits, and compare lightning_url with the "
+    "address at which a browser on this machine opens it.",
     ("lnbits", "lightning_unauthorized"): "Copy the wallet's invoice key from LNbits (API info) "
     "into lightning_secret.",
     ("lnbits", "lightning_permission"): "Copy the wallet's admin key from LNbits (API info) into "
@@ -77,7 +80,8 @@ def check_lightning(deps: Deps, session: Session | None) -> Iterator[Finding]:
     settings = deps.settings
     rail = deps.rails.get(RAIL_NAME)
     if not isinstance(rail, LightningRail):
-        if settings.lightning_backend and rail is None:
+        # Without a rail a setting of it is wrong, which was said before.
+        if settings.lightning_backend and RAIL_NAME not in settings.rails:
             yield warning(
                 _NAME,
                 "lightning_off",
@@ -112,8 +116,8 @@ def _without_node(session: Session | None) -> Finding:
         sellers = session.scalar(query) or 0
         session.rollback()
     if sellers:
-        found = f"No node of our own; {sellers} merchants are paid at their Lightning address."
-        return fine(_NAME, found)
+        who = count(sellers, "merchant is", "merchants are")
+        return fine(_NAME, f"No node of our own; {who} paid at their Lightning address.")
     return problem(
         _NAME,
         "no_lightning_backend",

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import RailError
+from bitcache_server.domain.words import count
 from bitcache_server.models.operations import ChainBlock
 from bitcache_server.rails.onchain.chain import btc_per_kvb_to_msat_per_vb
 from bitcache_server.rails.onchain.fees import TARGET_BLOCKS
@@ -115,7 +116,7 @@ def _check_cursor(session: Session, client: NodeClient, info: dict[str, Any]) ->
         return
     behind = int(info["blocks"]) - height
     if behind > _MAX_BEHIND:
-        found = f"The watch is {behind} blocks behind the node."
+        found = f"The watch is {count(behind, 'block')} behind the node."
         yield warning("watch", "watch_behind", found, "Start `bitcache jobs`, or let it catch up.")
     else:
         yield fine("watch", f"At block {height}.")

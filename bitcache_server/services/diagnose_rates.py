@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.clock import Clock
 from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.money import SAT
+from bitcache_server.domain.words import count
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.rates.base import RateSource, RateSourceError
@@ -203,7 +204,7 @@ def _of_clock(ahead_s: Sequence[int]) -> Finding:
         )
     off_s = int(median(ahead_s))
     if abs(off_s) <= CLOCK_TOLERANCE_S:
-        return fine("clock", f"Within {max(1, abs(off_s))} s of {len(ahead_s)} servers.")
+        return fine("clock", f"Within {max(1, abs(off_s))} s of {count(len(ahead_s), 'server')}.")
     side = "ahead of" if off_s > 0 else "behind"
     return problem(
         "clock",

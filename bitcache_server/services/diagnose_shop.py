@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.words import count
 from bitcache_server.models.catalog import Item, Merchant, Site, SiteOrigin
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.rails.lightning.rail import LightningRail
@@ -32,7 +33,7 @@ def check_files(deps: Deps, session: Session) -> Iterator[Finding]:
         yield problem(
             "files",
             "file_missing",
-            f"{len(missing)} of {len(rows)} files for sale cannot be read: {shown}",
+            f"{len(missing)} of {count(len(rows), 'file')} for sale cannot be read: {shown}",
             f"Put them back into {folder} with these names, readable by this user.",
         )
     elif not folder.is_dir() and not rows:
@@ -69,10 +70,11 @@ def check_wallets(deps: Deps, session: Session) -> Iterator[Finding]:
     if without and not own:
         yield _without_wallet(deps, without)
         return
-    yield fine("wallets", f"{len(rows)} merchants, {len(theirs)} with a wallet of their own.")
+    found = f"{count(len(rows), 'merchant')}, {len(theirs)} with a wallet of their own."
+    yield fine("wallets", found)
 
 
-def _without_wallet(deps: Deps, count: int) -> Finding:
+def _without_wallet(deps: Deps, number: int) -> Finding:
     """Say that merchants have no on-chain wallet; bad only where Lightning has no node."""
     lightning = deps.rails.get("lightning")
     by_lightning = isinstance(lightning, LightningRail) and lightning.backend is not None
@@ -80,7 +82,8 @@ def _without_wallet(deps: Deps, count: int) -> Finding:
     return (warning if by_lightning else problem)(
         "wallets",
         "no_descriptor",
-        f"{count} merchants have no descriptor, and onchain_descriptor is not set: {so}.",
+        f"{count(number, 'merchant has', 'merchants have')} no descriptor, and "
+        f"onchain_descriptor is not set: {so}.",
         "Set onchain_descriptor to your wallet's public descriptor or xpub, or add merchants "
         "with --descriptor.",
     )
@@ -131,7 +134,7 @@ def check_prices(deps: Deps, session: Session) -> Iterator[Finding]:
         "prices",
         "below_floor",
         f"On-chain payments start at {format_sat(floor)} at the present fees; {len(low)} of "
-        f"{len(rows)} items cost less and are sold from readers' balances alone: "
+        f"{count(len(rows), 'item')} below that, sold from readers' balances alone: "
         f"{'; '.join(low[:_EXAMPLES])}",
         "To offer an invoice as well, raise the price: `bitcache item price ITEM --price …`, "
         "or lower onchain_floor_sat and onchain_floor_fee_vb.",
@@ -169,7 +172,7 @@ def check_sites(session: Session) -> Iterator[Finding]:
             "Remove them from a site that is in use: `bitcache site origins SITE --remove …`.",
         )
     if not weak and not local:
-        yield fine("sites", f"{sites} with {len(rows)} origins.")
+        yield fine("sites", f"{sites} with {count(len(rows), 'origin')}.")
 
 
 def _is_local(origin: str) -> bool:

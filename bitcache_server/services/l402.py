@@ -172,7 +172,8 @@ def claim_l402_credit(
     """
     secret_key = deps.settings.secret_key.get_secret_value()
     claims = check_unchanged_l402(secret_key, token, preimage)
-    if claims.max_uses != (deps.settings.l402_max_uses or None):
+    # A caveat cannot be taken away, so one without a limit is whole, whatever holds now.
+    if claims.max_uses not in (None, deps.settings.l402_max_uses or None):
         raise L402Invalid("A limit of uses was added to this token; only the whole one will do.")
     invoice = _locked(session, claims.invoice)
     if invoice is None:
@@ -194,13 +195,17 @@ def _bought_nothing(session: Session, invoice: Invoice, claims: L402Claims) -> b
 
     One that is not booked yet opens by its preimage alone.
     """
-    if invoice.sale_group is not None or invoice.redeemed_msat:
+    if not _sold_nothing(invoice):
         return False
     if session.get(Payment, (RAIL, claims.payment_hash), populate_existing=True) is None:
         return False
     # Clients come back in the moment of the settlement: it may have been booked, and have
     # sold, since the invoice was read.
     session.refresh(invoice)
+    return _sold_nothing(invoice)
+
+
+def _sold_nothing(invoice: Invoice) -> bool:
     return invoice.sale_group is None and not invoice.redeemed_msat
 
 

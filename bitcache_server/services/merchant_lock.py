@@ -37,8 +37,8 @@ def require_merchant_balance(session: Session, merchant_id: str, amount_msat: in
     held_msat = balance(session, chart.merchant(merchant_id))
     if held_msat < amount_msat:
         raise MerchantBalanceTooLow(
-            f"The merchant's balance is {format_sat(held_msat)}; {format_sat(amount_msat)} "
-            "are needed."
+            f"The merchant's balance is {format_sat(held_msat)}; this takes "
+            f"{format_sat(amount_msat)}."
         )
 
 
@@ -58,5 +58,5 @@ def require_payable(deps: Deps, session: Session, merchant_id: str, amount_msat:
     if held_msat < amount_msat:
         raise MerchantBalanceTooLow(
             f"Of the merchant's balance {format_sat(held_msat)} can be paid out now; "
-            f"{format_sat(amount_msat)} are needed."
+            f"this takes {format_sat(amount_msat)}."
         )

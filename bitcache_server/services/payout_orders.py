@@ -86,14 +86,18 @@ def sign_payable(
 
 
 def explain(session: Session, orders: Sequence[PayoutOrder], words: str) -> None:
-    """Store why payouts wait, for operators."""
+    """Store why payouts that are due wait, for operators.
+
+    Without a time of the next try: that is how a fault of the destination's own differs.
+    """
     ids = [order.payout_id for order in orders]
     reason = words[:MAX_TEXT_CHARS]
+    is_news = or_(Payout.reason != reason, Payout.next_try_at != 0)
     with write_transaction(session):
         session.execute(
             update(Payout)
-            .where(Payout.id.in_(ids), Payout.state == PayoutState.WAITING, Payout.reason != reason)
-            .values(reason=reason)
+            .where(Payout.id.in_(ids), Payout.state == PayoutState.WAITING, is_news)
+            .values(reason=reason, next_try_at=0)
         )
 
 

@@ -33,6 +33,8 @@ from bitcache_server.tokens.secrets import new_id
 
 #: An invoice with many hints for its route is long; an address is not.
 MAX_DESTINATION_CHARS = 2_000
+#: Where several rails pay, and the text was meant for none of them.
+_NOTHING_KNOWN = "That is no Bitcoin address, no Lightning invoice and no Lightning address."
 #: A row that all new payouts lock, so that together they keep the limit of all.
 _LIMIT_LOCK = "payout-limits"
 
@@ -77,9 +79,12 @@ def find_rail(deps: Deps, address: str) -> tuple[str, str]:
         try:
             return name, rail.check_destination(address)
         except AddressInvalid as error:
-            refusals.append(error)
+            if rail.payouts_together != 0 or error.is_meant:
+                refusals.append(error)
         except RailError as error:
             raise PayoutsUnavailable("The payment network does not answer; try later.") from error
+    if len(refusals) > 1 and all(error.is_meant is False for error in refusals):
+        raise AddressInvalid(_NOTHING_KNOWN)
     ranks = {True: 0, None: 1, False: 2}
     raise min(refusals, key=lambda error: ranks[error.is_meant], default=PayoutsUnavailable())
 
@@ -168,7 +173,7 @@ def check_limits(
 
     Raises TooManyPayouts, a special case of it, when too many are open.
     """
-    check_slots(deps, session, owner_account, rail)
+    check_slots(deps, session, owner_account, rail, amount_msat)
     floor_msat = least_msat(deps, rail)
     left_msat = left_today_msat(deps, session, owner_account)
     if max(amount_msat, floor_msat) > left_msat:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, RailError
@@ -207,13 +207,13 @@ def _judge(rail: Rail, booked_msat: int, doubtful_msat: int, held_msat: int) -> 
     says = f"{holds}; the books say {format_sat(booked_msat)}"
     if held_msat > booked_msat:
         more = format_sat(held_msat - booked_msat)
-        detail = f"{says}: {more} were never booked. `bitcache ledger deposit` books your own."
+        detail = f"{says}: {more} never booked. `bitcache ledger deposit` books your own."
         return Comparison(rail.name, Code.SURPLUS, booked_msat, held_msat, detail)
     least_msat = booked_msat - doubtful_msat
     if held_msat > least_msat:
         detail = f"{says}, and nobody can tell now whether a payout is out."
         return Comparison(rail.name, Code.UNKNOWN, booked_msat, held_msat, detail)
-    detail = f"{says}: {format_sat(least_msat - held_msat)} are missing."
+    detail = f"{says}: {format_sat(least_msat - held_msat)} missing."
     return Comparison(rail.name, Code.SHORT, least_msat, held_msat, detail)
 
 
@@ -245,7 +245,9 @@ def book_deposit(deps: Deps, session: Session, rail: str, amount_msat: int) -> s
 
     Raises UnknownRail.
     """
-    return deposit_float(session, deps.rail(rail).name, amount_msat, deps.clock())
+    name = deps.rail(rail).name
+    _outdate(session, name)
+    return deposit_float(session, name, amount_msat, deps.clock())
 
 
 def book_withdrawal(deps: Deps, session: Session, rail: str, amount_msat: int) -> str:
@@ -257,4 +259,15 @@ def book_withdrawal(deps: Deps, session: Session, rail: str, amount_msat: int) -
     held_msat = -balance(session, chart.clearing(name))
     if amount_msat > held_msat:
         raise InvalidRequest(f"The books say that {name} holds {format_sat(held_msat)}.")
+    _outdate(session, name)
     return withdraw_float(session, name, amount_msat, deps.clock())
+
+
+def _outdate(session: Session, rail: str) -> None:
+    """Let a rail be compared again soon: what was found before this booking says nothing now.
+
+    Money that was missing stays so until then, for nobody knows yet that it is back.
+    """
+    known = Reconciliation.rail == rail
+    session.execute(delete(Reconciliation).where(known, Reconciliation.code != Code.SHORT))
+    session.execute(update(Reconciliation).where(known).values(checked_at=0))

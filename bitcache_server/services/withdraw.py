@@ -1,9 +1,10 @@
 """A reader takes their own money out. Starter credit stays: it can only be spent.
 
-Both functions ask the rail, which may ask a node, so they run outside a transaction;
-``request_withdrawal`` opens its own.
+Quote and request ask the rail, which may ask a node, so they run outside a transaction;
+``request_withdrawal`` opens its own. What no payment carries yet can be taken back.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -13,15 +14,19 @@ from bitcache_server.domain.errors import (
     InsufficientBalance,
     InvalidRequest,
     PayoutFeeChanged,
+    PayoutNotWaiting,
+    UnknownPayout,
     UnknownWallet,
 )
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.domain.payout_state import UNSIGNED_STATES
 from bitcache_server.ledger import chart
 from bitcache_server.models.ledger import Wallet
-from bitcache_server.models.payouts import Payout
+from bitcache_server.models.payouts import Payout, WithdrawLink
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.lightning.decoding import looks_like_invoice
+from bitcache_server.rails.lightning.decoding import Decoded, looks_like_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_approvals import cancel_payout
 from bitcache_server.services.payouts import (
     Destination,
     PayoutRequest,
@@ -33,13 +38,22 @@ from bitcache_server.services.payouts import (
     find_destination,
     find_rail,
     left_today_msat,
+    lock_payout,
     open_payout,
     payouts_of,
     same_payout,
     whole_sats,
 )
+from bitcache_server.services.withdraw_destination import read_invoice, refuse_used_invoice
 
-__all__ = ["WithdrawalQuote", "payouts_of", "quote_withdrawal", "request_withdrawal"]
+__all__ = [
+    "WithdrawalQuote",
+    "can_be_taken_back",
+    "payouts_of",
+    "quote_withdrawal",
+    "request_withdrawal",
+    "take_back",
+]
 
 
 @dataclass(frozen=True)
@@ -55,8 +69,13 @@ class WithdrawalQuote:
     """What is put aside for the network, on top."""
     fee_may_return: bool
     """What is not used of the fee comes back."""
-    is_fixed: bool
-    """The invoice asks for this amount and no other."""
+    invoice: Decoded | None
+    """What the invoice says; None for every other destination."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether an invoice asks for this amount and no other."""
+        return self.invoice is not None and self.invoice.amount_msat is not None
 
     @property
     def amount_sat(self) -> int:
@@ -74,14 +93,20 @@ def quote_withdrawal(
 ) -> WithdrawalQuote:
     """Return what it costs to withdraw an amount, or all that can go now (None).
 
-    Changes nothing. Raises AddressInvalid, PayoutLimit, InsufficientBalance,
+    Changes nothing. Raises AddressInvalid, InvoiceUsed, PayoutLimit, InsufficientBalance,
     PayoutsUnavailable, UnknownWallet.
     """
     session.rollback()
     wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
     destination = find_destination(deps, address, wished_msat)
+    invoice = read_invoice(deps, destination.address)
+    if invoice is not None:
+        refuse_used_invoice(session, destination.rail, invoice)
     balance_msat = open_wallet_row(session, wallet_id).balance_msat
     amount_msat = _fixed_or_wished_msat(destination, wished_msat)
+    if amount_msat is not None and amount_msat > balance_msat:
+        # Said before any limit: what is not there cannot be withdrawn tomorrow either.
+        require_balance(balance_msat, amount_msat + destination.fee_msat)
     if amount_msat is None:
         left_msat = left_today_msat(deps, session, chart.wallet(wallet_id))
         session.rollback()
@@ -93,7 +118,7 @@ def quote_withdrawal(
         amount_msat,
         destination.fee_msat,
         fee_may_return=deps.rail(destination.rail).payouts_together == 1,
-        is_fixed=destination.amount_msat is not None,
+        invoice=invoice,
     )
     require_balance(balance_msat, found.total_msat)
     return found
@@ -146,6 +171,7 @@ def request_withdrawal(
     owner = chart.wallet(wallet_id)
     wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
     rail, normal = find_rail(deps, address)
+    invoice = read_invoice(deps, normal)
     fixed = Destination(rail, normal, fee_msat, asked_amount_msat(deps, normal))
     amount_msat = _fixed_or_wished_msat(fixed, wished_msat)
     if amount_msat is None:
@@ -164,8 +190,47 @@ def request_withdrawal(
         earlier = earlier_payout(session, owner, idempotency_key)
         if earlier is not None:
             return same_payout(earlier, normal, amount_msat)
+        if invoice is not None:
+            refuse_used_invoice(session, rail, invoice)
         require_balance(wallet.balance_msat, wanted.total_msat)
         return open_payout(deps, session, wanted)
+
+
+def can_be_taken_back(session: Session, wallet_id: str) -> Set[str]:
+    """Return which withdrawals of a wallet no payment carries: their money is here for sure.
+
+    One that is held after a restored backup may have been paid. Links have a way of their own.
+    """
+    query = (
+        select(Payout.id)
+        .outerjoin(WithdrawLink, WithdrawLink.payout_id == Payout.id)
+        .where(
+            Payout.owner_account == chart.wallet(wallet_id),
+            Payout.state.in_(UNSIGNED_STATES),
+            Payout.held_at.is_(None),
+            # Of one in a restored database only the node knows whether it was paid.
+            Payout.restored_at.is_(None),
+            WithdrawLink.payout_id.is_(None),
+        )
+    )
+    return frozenset(session.scalars(query))
+
+
+def take_back(deps: Deps, session: Session, wallet_id: str, payout_id: str) -> None:
+    """Take a reader's own withdrawal back, inside the caller's write transaction.
+
+    Whoever prepares a payment at this moment finds the payout gone when it is to be stored,
+    and sends nothing. Raises UnknownPayout for somebody else's, PayoutNotWaiting once a
+    payment was stored.
+    """
+    payout = lock_payout(session, payout_id)
+    if payout.owner_account != chart.wallet(wallet_id):
+        raise UnknownPayout()
+    if payout.state not in UNSIGNED_STATES:
+        raise PayoutNotWaiting("It does not wait any more, so it cannot be taken back.")
+    if payout_id not in can_be_taken_back(session, wallet_id):
+        raise PayoutNotWaiting("It may be on its way, so it cannot be taken back now.")
+    cancel_payout(deps, session, payout_id, "You took it back.")
 
 
 def open_wallet_row(session: Session, wallet_id: str, lock: bool = False) -> Wallet:

@@ -19,6 +19,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.money import format_sat
 from bitcache_server.domain.payout_state import PayoutState
+from bitcache_server.ledger import chart
 from bitcache_server.models.payouts import Payout, WithdrawLink
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
@@ -30,9 +31,10 @@ from bitcache_server.services.payouts import (
     lock_limits,
     lock_payout,
 )
-from bitcache_server.services.withdraw_links import keyed_hash
+from bitcache_server.services.withdraw_links import SCAN_LIFETIME_S, TAKEN_BACK, keyed_hash
 from bitcache_server.tokens.secrets import hash_secret
 
+_MAKER_TOOK_IT = "Whoever made the link took it back."
 _K1_SALT = b"bitcache.link.k1.v1|"
 
 
@@ -49,22 +51,47 @@ class LinkView:
     k1: str
     """What binds the next claim to this answer (LUD-03)."""
     expires_at: int
+    payout_id: str
+    is_maker: bool
+    """Who looks made it."""
+    is_for_maker: bool
+    """It was made to be scanned by its maker at once, not to be given away."""
 
 
-def look_at_link(deps: Deps, session: Session, secret: str) -> LinkView:
-    """Return what is behind a link. Only reads. Raises UnknownLink."""
+def look_at_link(
+    deps: Deps, session: Session, secret: str, wallet_id: str | None = None
+) -> LinkView:
+    """Return what is behind a link, as a wallet's reader may see it. Only reads.
+
+    Raises UnknownLink.
+    """
     link = _find(session, secret)
     payout = session.get(Payout, link.payout_id, populate_existing=True)
     if payout is None:
         raise UnknownLink()
     over = _is_over(deps, link)
     state = _shown_state(payout)
-    words = payout.reason
+    is_maker = wallet_id is not None and payout.owner_account == chart.wallet(wallet_id)
+    words = _words(payout, is_maker)
     if over and state in (PayoutState.OFFERED, PayoutState.APPROVAL):
         words = "The link was not used in time."
     is_open = state is PayoutState.OFFERED and not over
-    k1 = _k1(deps, link)
-    return LinkView(payout.amount_msat, state, is_open, words, k1, link.expires_at)
+    return LinkView(
+        amount_msat=payout.amount_msat,
+        state=state,
+        is_open=is_open,
+        words=words,
+        k1=_k1(deps, link),
+        expires_at=link.expires_at,
+        payout_id=payout.id,
+        is_maker=is_maker,
+        is_for_maker=link.expires_at - link.created_at <= SCAN_LIFETIME_S,
+    )
+
+
+def _words(payout: Payout, is_maker: bool) -> str:
+    """Return why the last claim came to nothing, or the link is over."""
+    return _MAKER_TOOK_IT if payout.reason == TAKEN_BACK and not is_maker else payout.reason
 
 
 def claim_terms(deps: Deps, session: Session, secret: str) -> LinkView:
@@ -82,9 +109,9 @@ def claim(deps: Deps, session: Session, secret: str, k1: str, invoice: str) -> N
     one was taken. Raises UnknownLink, LinkClaimed, AddressInvalid, InvalidRequest.
     """
     session.rollback()
-    rail, normal = find_rail(deps, invoice)
-    if not looks_like_invoice(normal):
+    if not looks_like_invoice(invoice):
         raise AddressInvalid("Send a Lightning invoice.")
+    rail, normal = find_rail(deps, invoice)
     asked_msat = asked_amount_msat(deps, normal)
     with write_transaction(session):
         link = _find(session, secret)
@@ -94,7 +121,7 @@ def claim(deps: Deps, session: Session, secret: str, k1: str, invoice: str) -> N
         if payout.destination == normal:
             return
         if payout.state != PayoutState.OFFERED or payout.held_at or _is_over(deps, link):
-            raise _closed(_shown_state(payout), payout.reason)
+            raise _closed(_shown_state(payout), _words(payout, is_maker=False))
         if not hmac.compare_digest(k1.encode(), _k1(deps, link).encode()):
             raise InvalidRequest("The k1 is not that of this link; scan it again.")
         if (rail, asked_msat) != (payout.rail, payout.amount_msat):

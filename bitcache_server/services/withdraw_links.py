@@ -54,6 +54,8 @@ SCAN_LIFETIME_S = 3_600
 GIFT_LIFETIME_S = 30 * 86_400
 MAX_LIFETIME_S = 366 * 86_400
 MAX_AT_ONCE = 1_000
+#: Told to the maker alone; for everybody else there is another sentence.
+TAKEN_BACK = "You took the link back."
 _SECRET_SALT = b"bitcache.link.secret.v1|"
 
 
@@ -226,7 +228,7 @@ def cancel_link(deps: Deps, session: Session, wallet_id: str, payout_id: str) ->
         raise PayoutNotWaiting("Somebody has claimed the link; the payment is on its way.")
     if payout.held_at is not None:
         raise PayoutNotWaiting("The operator has to look at this link first.")
-    cancel_payout(deps, session, payout_id, "You took the link back.")
+    cancel_payout(deps, session, payout_id, TAKEN_BACK)
 
 
 def expire_links(deps: Deps, session: Session) -> int:

@@ -1,14 +1,17 @@
-"""Take a picture of every state of the wall and of every checkout page.
+"""Take a picture of every state of the wall, of every checkout page, and of Lightning's pages.
 
-    python -m tests.e2e.screenshots --out DIR
+    python -m tests.e2e.screenshots --out DIR [NAME ...]
 
-Phones of 320 and 390 px and a desktop, light and dark, and one right-to-left
-language. The pictures come from the scripted API, so no node is needed.
+Phones of 320 and 390 px and a desktop, light and dark, and one right-to-left language; with
+names (``wall-offer``, ``'page-*'``) only those, and ``--list`` says which there are. The
+pictures come from the scripted API or the scripted node, so no other node is needed.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,19 @@ from flask import render_template
 from markupsafe import Markup
 from playwright.sync_api import Browser, Page
 
+from bitcache_server.http.error_pages import AGAIN
 from bitcache_server.http.pages import BAD_CODE
 from tests.e2e import lightning_states
 from tests.e2e.api_double import ARTICLE_HTML, ApiDouble
 from tests.e2e.browser_wallet import BrowserWallet
+from tests.e2e.lightning_screens import lightning_screens
 from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall
+from tests.e2e.wallet_shop import open_shown, signed_in
+from tests.support.databases import Databases
 
 SCREENS = {
     "phone320-light": (320, 690, "light"),
+    "phone320-dark": (320, 690, "dark"),
     "phone390-dark": (390, 844, "dark"),
     "phone390-light": (390, 844, "light"),
     "desktop-light": (1100, 860, "light"),
@@ -31,6 +39,26 @@ SCREENS = {
 }
 PRICE_SAT = 5000
 State = Callable[[Page, ApiDouble], None]
+
+
+class Shots:
+    """Which pictures are wanted, and where they go."""
+
+    def __init__(self, folder: Path | None, patterns: list[str]) -> None:
+        self._folder, self._patterns = folder, patterns
+        self.names: list[str] = []
+
+    def wants(self, name: str) -> bool:
+        """Say whether to take the pictures of a name; without a folder, only note the name."""
+        wanted = not self._patterns or any(fnmatchcase(name, one) for one in self._patterns)
+        if wanted:
+            self.names.append(name)
+        return wanted and self._folder is not None
+
+    def path(self, name: str, screen: str) -> Path:
+        """Return the file of one picture."""
+        assert self._folder is not None
+        return self._folder / f"{name}-{screen}.png"
 
 
 def _pay(page: Page, double: ApiDouble) -> str:
@@ -216,14 +244,17 @@ def _in_any_language(prepare: State) -> State:
     return state
 
 
-def _open(browser: Browser, screen: str, url: str) -> Page:
+def _shape(screen: str) -> dict[str, Any]:
     width, height, scheme = SCREENS[screen]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        device_scale_factor=2 if width < 500 else 1,
-    )
-    page = context.new_page()
+    return {
+        "viewport": {"width": width, "height": height},
+        "color_scheme": scheme,
+        "device_scale_factor": 2 if width < 500 else 1,
+    }
+
+
+def _open(browser: Browser, screen: str, url: str) -> Page:
+    page = browser.new_context(**_shape(screen)).new_page()
     page.goto(url)
     return page
 
@@ -235,19 +266,21 @@ def _save(page: Page, path: Path) -> None:
     page.context.close()
 
 
-def _walls(browser: Browser, out: Path) -> None:
+def _walls(browser: Browser, shots: Shots) -> None:
     for name, state in STATES.items():
+        if not shots.wants(f"wall-{name}"):
+            continue
         for screen in SCREENS:
             double = ApiDouble()
             url = double.page("a", element())
             page = _open(browser, screen, url)
             expect_view(page, "offer")
             state(page, double)
-            _save(page, out / f"wall-{name}-{screen}.png")
+            _save(page, shots.path(f"wall-{name}", screen))
             double.stop()
 
 
-def _special_walls(browser: Browser, out: Path) -> None:
+def _special_walls(browser: Browser, shots: Shots) -> None:
     cases: dict[str, tuple[dict[str, Any], State]] = {
         "ar": ({"lang": "ar", "direction": "rtl"}, waiting),
         "ar-offer": ({"lang": "ar", "direction": "rtl"}, offer),
@@ -259,23 +292,31 @@ def _special_walls(browser: Browser, out: Path) -> None:
         },
     }
     for name, (options, state) in cases.items():
+        if not shots.wants(f"wall-{name}"):
+            continue
         for screen in ("phone390-light", "desktop-light"):
             double = ApiDouble()
             page = _open(browser, screen, double.page("a", element(), **options))
             expect_view(page, "offer")
             state(page, double)
-            _save(page, out / f"wall-{name}-{screen}.png")
+            _save(page, shots.path(f"wall-{name}", screen))
             double.stop()
-    for screen in SCREENS:
-        double = ApiDouble()
-        double.add_file(FILE)
-        page = _open(browser, screen, double.page("a", element(FILE)))
-        expect_view(page, "offer")
-        page.screenshot(path=out / f"wall-file-offer-{screen}.png", full_page=True)
-        double.receive(_pay(page, double), PRICE_SAT)
-        expect_view(page, "download")
-        _save(page, out / f"wall-file-download-{screen}.png")
-        double.stop()
+
+
+def _file_walls(browser: Browser, shots: Shots) -> None:
+    for name in ("wall-file-offer", "wall-file-download"):
+        if not shots.wants(name):
+            continue
+        for screen in SCREENS:
+            double = ApiDouble()
+            double.add_file(FILE)
+            page = _open(browser, screen, double.page("a", element(FILE)))
+            expect_view(page, "offer")
+            if name == "wall-file-download":
+                double.receive(_pay(page, double), PRICE_SAT)
+                expect_view(page, "download")
+            _save(page, shots.path(name, screen))
+            double.stop()
 
 
 def checkout_pages(double: ApiDouble) -> dict[str, str]:
@@ -359,12 +400,10 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
         ),
         "error": render_template(
             "error.html",
-            error={
-                "title": "Too many requests",
-                "detail": "Try again in 20 seconds.",
-                "status": 429,
-                "code": "rate_limited",
-            },
+            title="A little too fast",
+            detail="Try again in 20 seconds.",
+            ways=[AGAIN],
+            code="rate_limited",
         ),
     }
     for name, shown in invoices.items():
@@ -380,29 +419,55 @@ def checkout_pages(double: ApiDouble) -> dict[str, str]:
     return pages
 
 
-def _checkout(browser: Browser, out: Path) -> None:
+def _checkout(browser: Browser, shots: Shots) -> None:
     double = ApiDouble()
     with double.backend_app.test_request_context():
         double.hosted = checkout_pages(double)
     for name in double.hosted:
+        if not shots.wants(f"checkout-{name}"):
+            continue
         for screen in SCREENS:
-            url = f"{double.backend.origin}/hosted/{name}"
-            page = _open(browser, screen, url)
-            _save(page, out / f"checkout-{name}-{screen}.png")
+            page = _open(browser, screen, f"{double.backend.origin}/hosted/{name}")
+            _save(page, shots.path(f"checkout-{name}", screen))
     double.stop()
 
 
+def _lightning_pages(browser: Browser, shots: Shots) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        databases = Databases(Path(folder))
+        with (
+            databases.fresh("sqlite") as url,
+            lightning_screens(url, Path(folder)) as (world, pages),
+        ):
+            for name, shown in pages.items():
+                if not shots.wants(f"page-{name}"):
+                    continue
+                for screen in SCREENS:
+                    context = signed_in(browser, world, shown.reader, **_shape(screen))
+                    page = open_shown(context, world, shown)
+                    _save(page, shots.path(f"page-{name}", screen))
+
+
 def main() -> None:
-    """Take all pictures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
+    """Take the pictures, or say which there are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, help="the folder for the pictures")
+    parser.add_argument("--list", action="store_true", help="only print the names")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="a name, or a pattern such as 'page-*'"
+    )
+    options = parser.parse_args()
+    if options.out is None and not options.list:
+        parser.error("say with --out where the pictures go")
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+    shots = Shots(None if options.list else options.out, options.names)
     with chromium() as browser:
-        _walls(browser, out)
-        _special_walls(browser, out)
-        _checkout(browser, out)
-    print(f"{len(list(out.glob('*.png')))} pictures in {out}")
+        for group in (_walls, _special_walls, _file_walls, _checkout, _lightning_pages):
+            group(browser, shots)
+    if not shots.names:
+        parser.error("there is no such picture: --list says which there are")
+    print("\n".join(shots.names))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_a_paid_invoice_shows_payments_grants_and_entries(cli: Cli, paid: str) -
     assert by_kind == {"receipt": 7_000_000, "sale": 4_950_000, "commission": 50_000}
     assert shown["credit_msat"] == 2_000_000
     plain = cli.run("invoice", "show", paid).stdout
-    for words in ("paid overpaid", "aa:0", "7000 sat", "4950000", "for ever"):
+    for words in ("paid overpaid", "aa:0", "7,000 sats", "4950000", "for ever"):
         assert words in plain
 
 
@@ -108,7 +108,7 @@ def test_money_that_bought_the_item_is_not_missing(
     with write_transaction(session):
         session.get_one(Invoice, invoice_id).redeemed_msat = 5_000_000
     plain = cli.run("invoice", "show", invoice_id).stdout
-    assert re.search(r"^redeemed +5000 sat$", plain, re.M)
+    assert re.search(r"^redeemed +5,000 sats$", plain, re.M)
     assert "missing" not in plain
     assert cli.ask("invoice", "show", invoice_id)["redeemed_msat"] == 5_000_000
 
@@ -154,13 +154,13 @@ def test_balances_sum_up_to_zero(cli: Cli, paid: str) -> None:
         "all invoices": 2_000_000,
         "all payouts": 0,
         "all wallets": 0,
-        "all starter credit": 0,
+        "all gifts to readers": 0,
     }
     assert books["total_msat"] == 0
     stored = cli.ask("ledger", "checkpoint")
     assert stored["accounts"] == 3
     assert cli.ask("ledger", "balances") == books
-    assert "4950 sat (you owe them)" in cli.run(
+    assert "4,950 sats (you owe them)" in cli.run(
         "merchant", "show", merchant.removeprefix("merchant:")
     ).stdout  # fmt: skip
 
@@ -235,7 +235,7 @@ def test_a_float_is_booked_and_missed(fake: Cli) -> None:
     assert (short["code"], short["booked_msat"], short["held_msat"]) == ("short", 2_000_000, 0)
     plain = fake.run("ledger", "reconcile")
     assert plain.exit_code == 1
-    assert "short  The rail fake holds 0 sat; the books say 2000 sat: 2000 sat" in plain.stdout
+    assert "short  The rail fake holds 0 sats; the books say 2,000 sats: 2,000 sats" in plain.stdout
     assert fake.refuse("ledger", "withdraw", "fake", "2001")[0] == "invalid_request"
     assert "taken out of fake" in fake.run("ledger", "withdraw", "fake", "2000").stdout
     assert fake.ask("ledger", "reconcile")["rails"][0]["code"] == "ok"
@@ -260,8 +260,8 @@ def test_the_proof_of_solvency_is_published_shown_and_verified(fake: Cli, sessio
     assert "problems" not in made
     assert fake.ask("ledger", "solvency", "--verify") == made | {"problems": []}
     plain = fake.run("ledger", "solvency", "--verify").stdout
-    assert "6.25 sat" in plain
-    assert "All 3 hashes are right." in plain
+    assert "6.25 sats" in plain
+    assert "3 hashes are right." in plain
     with write_transaction(session):
         session.execute(text("UPDATE solvency_nodes SET sum_msat = 7 WHERE wallet_id = 'wa_1'"))
     assert fake.ask("ledger", "solvency", "--verify", exit_code=1)["problems"]

@@ -93,10 +93,10 @@ def test_terms_are_changed_one_by_one(cli: Cli, merchant_id: str) -> None:
     }
     shown = cli.run("merchant", "show", merchant_id).stdout
     for words_of_terms in (
-        "2.5 %, at most 5 sat",
+        "2.5 %, at most 5 sats",
         "within 14d, at most 3 in 30 days",
         "fake:jane",
-        "every 12h from 9000 sat",
+        "every 12h from 9,000 sats",
     ):
         assert words_of_terms in shown
     assert cli.ask(*words, "--operator-commission")["commission"] == OPERATORS
@@ -144,7 +144,7 @@ def test_a_statement_as_text_and_as_json(
     assert (line["kind"], line["amount_msat"], line["item_id"]) == ("sale", 495_000, item_id)
     assert line["holder"].startswith("ho_")
     shown = cli.run("merchant", "statement", merchant_id).stdout
-    assert "495 sat" in shown
+    assert "495 sats" in shown
     assert WALLET not in shown
 
 
@@ -176,7 +176,7 @@ def test_a_refund(
     assert cli.refuse("refund", WALLET, item_id)[0] == "unknown_purchase"
     assert cli.refuse("refund", holder, "it_none")[0] == "unknown_item"
     buy()
-    assert "Gave 500 sat back" in cli.run("refund", holder, item_id).stdout
+    assert "Gave 500 sats back" in cli.run("refund", holder, item_id).stdout
     assert audit(session).findings == []
 
 

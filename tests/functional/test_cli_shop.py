@@ -110,7 +110,7 @@ def test_a_merchant_with_a_wallet_is_paid_directly(cli: Cli) -> None:
     assert added["balance_msat"] == 0
     assert re.fullmatch(r"wpkh\(tpub\w+/0/\*\)#\w{8}", added["descriptor"])
     shown = cli.run("merchant", "show", added["id"]).stdout
-    assert "commission owed to you  0 sat" in shown
+    assert "commission owed to you  0 sats" in shown
     assert "you owe them" not in shown
 
 
@@ -230,7 +230,7 @@ def test_files_are_sold_by_their_path(cli: Cli, site: dict[str, Any]) -> None:
         f'  <a slot="no-script" href="{item["checkout_url"]}">Buy the file “Story”</a>',
         "</bitcache-paywall>",
     ]
-    assert re.search(r"^price +2000 sat$", cli.run("item", "show", item["id"]).stdout, re.M)
+    assert re.search(r"^price +2,000 sats$", cli.run("item", "show", item["id"]).stdout, re.M)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_an_item_that_no_invoice_can_sell_says_why(cli: Cli, session: Session) -
     who = cli.ask(*words)["id"]
     words = ["site", "add", "--merchant", who, "--name", "B", "--origin", "https://a.example"]
     site = cli.ask(*words)
-    low = "On-chain payments start at 1000 sat at the present fees; this item costs 500 sat."
+    low = "On-chain payments start at 1,000 sats at the present fees; this item costs 500 sats."
     cheap = add_item(cli, site, "--price", "500", "--currency", "SAT")
     dear = add_item(cli, site, "--price", "5000", "--currency", "SAT")
     fiat = add_item(cli, site)

@@ -243,4 +243,4 @@ def test_an_amount_that_the_address_does_not_take(shop: LightningWorld, jane: Pr
     jane.terms["minSendable"] = 50_000_000
     payout_id = withdraw_to(shop, jane.address, AMOUNT_SAT)
     pay_out(shop)
-    assert "takes 50000 to 100000 sat" in payout_of(shop, payout_id).reason
+    assert "takes 50,000 sats to 100,000 sats" in payout_of(shop, payout_id).reason

@@ -108,7 +108,7 @@ def test_what_came_back_is_shown_wherever_the_payout_is(shop: LightningWorld) ->
     assert (view.fee_msat, view.fee_returned_msat) == (RESERVE_MSAT, RESERVE_MSAT)
     assert view.transaction == last_hash(shop)
     [line] = [line for line in activity(shop.session, "wa_1") if line.kind == Kind.FEE_RETURN]
-    assert (line.own_msat, line.words) == (RESERVE_MSAT, "Unused network fee of a withdrawal")
+    assert (line.own_msat, line.words) == (RESERVE_MSAT, "Unused fee reserve of a withdrawal")
     [row] = export_wallet(shop.deps, shop.session, "wa_1")["withdrawals"]
     assert row["fee_returned_msat"] == RESERVE_MSAT
 
@@ -125,7 +125,7 @@ def test_an_invoice_without_an_amount_asks_for_one(shop: LightningWorld) -> None
 
 def test_an_amount_that_differs_from_the_invoices_is_refused(shop: LightningWorld) -> None:
     invoice = shop.lightning.foreign_invoice(AMOUNT_MSAT + 500)
-    with pytest.raises(InvalidRequest, match=r"asks for 20000\.5 sat"):
+    with pytest.raises(InvalidRequest, match=r"asks for 20,000\.5 sats"):
         _quote(shop, invoice, 20_001)
     assert _quote(shop, invoice) == _quote(shop, invoice, 20_000) == 20_000_500 + 200_005
 
@@ -147,7 +147,7 @@ def test_a_sat_can_be_withdrawn_and_never_less(shop: LightningWorld) -> None:
     assert _quote(shop, shop.lightning.foreign_invoice(1_000)) == 6_000
     with pytest.raises(PayoutLimit, match="smallest amount is 1 sat"):
         _quote(shop, shop.lightning.foreign_invoice(999))
-    with pytest.raises(PayoutLimit, match="smallest amount is 5000 sat"):
+    with pytest.raises(PayoutLimit, match="smallest amount is 5,000 sats"):
         _quote(shop, "fake:ada", 4_999)
 
 
@@ -163,7 +163,7 @@ def test_a_sat_can_be_withdrawn_and_never_less(shop: LightningWorld) -> None:
             "tnjq7x39ymw6j38gp7ynn44",
             "invoice of mainnet",
         ),
-        ("lnurl1dp68gurn8ghj7um9", "no address of the fake network"),
+        ("lnurl1dp68gurn8ghj7um9", "That is an LNURL code"),
         ("ada@", "no address of the fake network"),
         ("x" * 2_001, "too long"),
     ],
@@ -240,7 +240,7 @@ def test_too_little_money_at_the_node_waits(shop: LightningWorld) -> None:
     shop.lightning.set_funds(AMOUNT_MSAT + RESERVE_MSAT - 1, None)
     payout_id = asked(shop, Outcome.SETTLED)
     assert pay_out(shop) == 0
-    assert payout_of(shop, payout_id).reason.startswith("The Lightning node can send 20199.999")
+    assert payout_of(shop, payout_id).reason.startswith("The Lightning node can send 20,199.999")
     shop.lightning.set_funds(AMOUNT_MSAT + RESERVE_MSAT, None)
     assert pay_out(shop) == 1
 

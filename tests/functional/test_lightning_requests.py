@@ -285,7 +285,7 @@ def test_no_room_is_said_before_the_reader_tries(
     purchase = shop.buy(rail=None)
     assert purchase.invoice["rails"] == ["fake"]
     problem = assert_refused(shop, _ask(shop, purchase), 503, "no_inbound_room")
-    assert "4999.999 sat" in str(problem["detail"])
+    assert "4,999.999 sats" in str(problem["detail"])
     assert made == []
     shop.lightning.set_funds(0, PRICE_MSAT)
     shop.record_health()
@@ -329,7 +329,7 @@ class _Jane(LnurlClient):
     def __init__(self, shop_clock: Callable[[], int]) -> None:
         super().__init__(1, allow_local=True)
         self.node = scripted_backend(shop_clock)
-        self.check_url = "https://wallet.example/verify/"
+        self.check_url = "https://127.0.0.1/verify/"
         self.failure: Exception | None = None
         self.replay: LnurlInvoice | None = None
         self.asked = 0
@@ -456,7 +456,7 @@ def test_an_invoice_that_was_used_before_is_refused(
     """Otherwise one payment would buy twice."""
     shop, jane = jane_shop
     request = lightning_request(shop.buy().invoice)
-    jane.replay = LnurlInvoice(request["bolt11"], request["payment_hash"], "https://w.example/v")
+    jane.replay = LnurlInvoice(request["bolt11"], request["payment_hash"], "https://127.0.0.1/v")
     assert_refused(shop, _ask(shop, shop.buy(rail=None)), 422, "lnurl_refused")
 
 
@@ -465,7 +465,7 @@ def test_somebody_elses_word_never_pays_our_invoices(shop: LightningWorld) -> No
     ours = shop.buy()
     request = lightning_request(ours.invoice)
     jane = _Jane(shop.clock)
-    jane.replay = LnurlInvoice(request["bolt11"], request["payment_hash"], "https://w.example/v")
+    jane.replay = LnurlInvoice(request["bolt11"], request["payment_hash"], "https://127.0.0.1/v")
     shop.lightning_rail._lnurl = jane
     with write_transaction(shop.session):
         shop.session.get_one(Merchant, shop.merchant_id).lightning_address = "jane@w.example"

@@ -197,7 +197,7 @@ def test_inbound_room_bounds_what_it_takes(either_shop: LightningWorld) -> None:
     either_shop.lightning.set_funds(0, 50_999)
     either_shop.record_health()
     assert ask(either_shop, TERMS)["maxSendable"] == 50_000
-    assert "50 sat" in refused(either_shop, CALLBACK, "invalid_request", amount=51_000)
+    assert "50 sats" in refused(either_shop, CALLBACK, "invalid_request", amount=51_000)
     assert ask(either_shop, CALLBACK, amount=50_000)["pr"]
     either_shop.lightning.set_funds(0, 999)
     either_shop.record_health()

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from bitcache_server.extensions import db
-from bitcache_server.http import pages
+from bitcache_server.http import checkout_cookies, pages
 from bitcache_server.http.headers import PAGE_POLICY, page_policy
 from bitcache_server.models.sales import Invoice
 from tests.support.api import call
@@ -48,7 +48,7 @@ class Browser:
         answer = self.post(f"/pay/{item_id}")
         assert answer.status_code == 303, answer.text
         path = urlsplit(answer.headers["Location"]).path
-        cookie = self.client.get_cookie(pages.VERIFIER_COOKIE, "pay.example", path)
+        cookie = self.client.get_cookie(checkout_cookies.VERIFIER_COOKIE, "pay.example", path)
         assert cookie is not None
         invoice = call(self.world, "GET", f"/v1/invoices/{path.rpartition('/')[2]}").get_json()
         return Purchase(invoice, cookie.value)
@@ -112,7 +112,10 @@ def test_another_browser_sees_that_it_is_paid_and_no_more(browser: Browser) -> N
     thief = Browser(world)
     theirs = thief.buy(world.article_id)
     thief.client.set_cookie(
-        pages.VERIFIER_COOKIE, theirs.verifier, domain="pay.example", path=page_of(purchase)
+        checkout_cookies.VERIFIER_COOKIE,
+        theirs.verifier,
+        domain="pay.example",
+        path=page_of(purchase),
     )
     for other in (stranger, thief):
         page = other.get(page_of(purchase))
@@ -130,7 +133,7 @@ def test_the_cookies(browser: Browser) -> None:
         assert {"secure", "httponly", "samesite=lax", f"path={sent_to}".lower()} <= parts
         assert not [part for part in parts if part.startswith("domain")]
         assert "max-age=34560000" in parts
-    assert named.startswith(f"{pages.INVOICE_COOKIE}={path.rpartition('/')[2]};")
+    assert named.startswith(f"{checkout_cookies.INVOICE_COOKIE}={path.rpartition('/')[2]};")
 
 
 def test_forms_of_other_sites_are_refused(browser: Browser) -> None:
@@ -205,7 +208,9 @@ def test_a_cookie_that_names_no_invoice_of_the_item_changes_nothing(browser: Bro
     other = world.buy(world.file_id)
     world.pay(other)
     for value in ("in_unknown", "<script>", "in_" + "a" * 99, other.id):
-        browser.client.set_cookie(pages.INVOICE_COOKIE, value, domain="pay.example", path=path)
+        browser.client.set_cookie(
+            checkout_cookies.INVOICE_COOKIE, value, domain="pay.example", path=path
+        )
         assert browser.get(path).text == before
 
 

@@ -201,7 +201,7 @@ def test_coins_that_were_spent_behind_our_back_raise_the_alarm_once(
     found = look(shop)
     assert (found.code, found.booked_msat - found.held_msat) == (Code.SHORT, 5_000_000)
     assert found.detail == (
-        "The rail fake holds 500000 sat; the books say 505000 sat: 5000 sat are missing."
+        "The rail fake holds 500,000 sats; the books say 505,000 sats: 5,000 sats missing."
     )
     assert codes(shop) == ("short", "money_missing")
     shop.clock.pass_time(60)
@@ -244,10 +244,36 @@ def test_a_float_is_booked_in_and_out(shop: World) -> None:
         book_withdrawal(shop.deps, shop.session, "fake", FLOAT_MSAT)
     shop.rail.fund(-FLOAT_MSAT)
     assert_ok(shop, 7_000)
-    with pytest.raises(InvalidRequest, match="holds 7 sat"), write_transaction(shop.session):
+    with pytest.raises(InvalidRequest, match="holds 7 sats"), write_transaction(shop.session):
         book_withdrawal(shop.deps, shop.session, "fake", 7_001)
     with pytest.raises(UnknownRail), write_transaction(shop.session):
         book_deposit(shop.deps, shop.session, "lightning", 1)
+
+
+def test_a_comparison_from_before_a_booking_says_nothing_any_more(world: World) -> None:
+    """A shop's first jobs run while its operator still books what they have put in."""
+    world.rail.fund(FLOAT_MSAT)
+    assert look(world).code is Code.SURPLUS
+    assert codes(world) == ("ok", "money_unbooked")
+    put_in(world, 7_000)
+    assert codes(world) == ("ok", "ok")
+    reconcile_due(world.deps, world.session, world.rail)
+    assert codes(world) == ("ok", "money_unbooked"), "what was never booked is still said"
+    with write_transaction(world.session):
+        book_deposit(world.deps, world.session, "fake", FLOAT_MSAT)
+    reconcile_due(world.deps, world.session, world.rail)
+    assert stored(world).code == Code.OK
+    assert_nothing_lost(world)
+
+
+def test_money_that_was_missing_stays_so_until_somebody_has_looked(shop: World) -> None:
+    shop.rail.fund(-7_000)
+    assert look(shop).code is Code.SHORT
+    with write_transaction(shop.session):
+        book_withdrawal(shop.deps, shop.session, "fake", 7_000)
+    assert codes(shop) == ("short", "money_missing")
+    reconcile_due(shop.deps, shop.session, shop.rail)
+    assert codes(shop) == ("ok", "ok")
 
 
 def test_a_rail_that_does_not_answer_is_unknown_and_no_alarm(

@@ -314,7 +314,7 @@ def test_a_merchant_who_has_paid_out_cannot_give_back(world: World) -> None:
     buy_from_balance(world, allowance_id=ALLOWANCE, origin=ORIGIN)
     offer_returns(world)
     pay_out(world)
-    refuse(MerchantBalanceTooLow, lambda: merchant_refunds(world), "6930 sat are needed")
+    refuse(MerchantBalanceTooLow, lambda: merchant_refunds(world), "this takes 6,930 sats")
     # A reader is not told what the merchant has.
     refuse(MerchantBalanceTooLow, lambda: give_back(world), r"^[^0-9]+$")
     # Nothing at all has changed.

@@ -82,7 +82,7 @@ def test_a_second_claim_moves_nothing(shop: World) -> None:
     reader, other, purchase = Reader(shop), Reader(shop), late(shop)
     reader.claim(purchase)
     for again in (reader, other):
-        with pytest.raises(NoCredit, match="5000 sat were moved"):
+        with pytest.raises(NoCredit, match="5,000 sats, was moved"):
             again.claim(purchase)
     assert (reader.own_msat, other.own_msat) == (PRICE_MSAT, 0)
 

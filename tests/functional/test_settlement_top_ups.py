@@ -215,4 +215,4 @@ def test_the_operator_sees_a_top_up(shop: World, database_url: str, tmp_path: Pa
     late.pay_in(late_id, ASKED_MSAT)
     lines = Cli(config).run("invoice", "show", late_id).output.splitlines()
     [credit] = [line for line in lines if line.startswith("credit")]
-    assert "20000 sat" in credit
+    assert "20,000 sats" in credit

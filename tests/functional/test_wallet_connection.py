@@ -238,7 +238,7 @@ def test_what_is_dearer_than_one_top_up_is_not_tried(
     reader: Clicker, readers_wallet: PayingWallet
 ) -> None:
     connect(reader, readers_wallet.connection(), amount="1000")
-    assert "dearer than the 1000 sat" in refused(reader.click())
+    assert "dearer than the 1,000 sats" in refused(reader.click())
     assert readers_wallet.paid == []
 
 

@@ -219,7 +219,7 @@ def test_the_same_claim_again_is_no_second_one(shop: LightningWorld) -> None:
 def test_another_amount_is_refused(shop: LightningWorld, amount_msat: int) -> None:
     phone, link = Phone(shop), _make(shop)
     assert isinstance(phone.take(_offer(phone, link), amount_msat), LnurlErrorResponse)
-    assert phone.seen[-1]["reason"] == "The invoice must be over 20000 sat."
+    assert phone.seen[-1]["reason"] == "The invoice must be over 20,000 sats."
     assert states(shop, link.payout_id) == ["offered"]
 
 

@@ -469,6 +469,35 @@ def test_the_command_diagnoses_wrong_settings_too(tmp_path: Path) -> None:
     assert "database" in {finding["name"] for finding in report["findings"]}
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lightning_secret": "nonsense"},
+        {"lightning_backend": "nodeflix"},
+        {"lightning_certificate": "nonsense"},
+    ],
+)
+def test_a_wrong_setting_of_lightning_is_one_finding(tmp_path: Path, wrong: dict[str, str]) -> None:
+    """That no rail could be built does not mean that `rails` leaves it out."""
+    settings = {
+        "rails": ["lightning"],
+        "lightning_backend": "lnd",
+        "lightning_url": "https://127.0.0.1:1",
+        "lightning_secret": "aa",
+    }
+    cli = Cli(write_config(tmp_path, **(settings | wrong)))
+    cli.ask("db", "upgrade")
+    found = cli.ask("doctor", exit_code=1)["findings"]
+    assert [f["name"] for f in found if f["code"] == "configuration_error"] == ["settings"]
+    assert "lightning" not in {f["name"] for f in found}
+
+
+def test_numbers_and_nouns_agree(settings: Settings, session: Session) -> None:
+    add_shop(session, "https://jane.example")
+    [found] = find(deps_of(settings), "sites")
+    assert found.found == "1 with 1 origin."
+
+
 def test_a_settings_file_that_exists_keeps_its_key(tmp_path: Path) -> None:
     wrong = Cli(write_config(tmp_path, port=0)).ask("doctor", exit_code=1)["findings"][0]
     assert "keep secret_key" in wrong["mend"]

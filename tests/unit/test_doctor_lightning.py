@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from bitcache_server import wiring
 from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.models.catalog import Merchant
+from bitcache_server.rails.lightning.registry import BACKENDS, FAKES
 from bitcache_server.services.diagnose import diagnose
 from bitcache_server.services.diagnose_lightning import mend_of
 from bitcache_server.services.findings import Finding
@@ -20,7 +21,7 @@ from bitcache_server.settings import load_settings
 from tests.contract.lightning_worlds.cln import RecordedCln
 from tests.contract.lightning_worlds.lnd import RecordedLnd
 from tests.contract.lightning_worlds.phoenixd import RecordedPhoenixd
-from tests.contract.lightning_worlds.recorded import Certificate, RecordedNode
+from tests.contract.lightning_worlds.recorded import Answer, Certificate, RecordedNode
 from tests.support.cli import write_config
 from tests.support.databases import Databases, open_engine
 
@@ -194,7 +195,7 @@ def test_the_room_for_payments(
     node.node.set_funds(1_000_000, room_msat)
     found = diagnosed()["lightning room"]
     assert (found.level, found.code) == (level, "ok" if level == "ok" else "no_inbound_room")
-    assert "1000 sat of its own" in found.found
+    assert "1,000 sats of its own" in found.found
 
 
 def test_lightning_without_a_node_sells_for_nobody(diagnosed: Diagnose) -> None:
@@ -212,7 +213,7 @@ def test_lightning_without_a_node_sells_for_those_with_an_address(
         session.commit()
     engine.dispose()
     found = diagnosed(lightning_backend="")["lightning"]
-    assert (found.level, "1 merchants" in found.found) == ("ok", True)
+    assert (found.level, "1 merchant is paid" in found.found) == ("ok", True)
 
 
 def test_a_merchant_without_an_onchain_wallet_is_paid_over_lightning(
@@ -242,6 +243,29 @@ def test_a_password_without_encryption_to_another_machine(
 ) -> None:
     found = diagnosed(lightning_url="http://node.invalid:9740", lightning_timeout_s=1)
     assert found["lightning secrets"].code == "lightning_plain_http"
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(404, "<html>nginx</html>"), Answer(404, ""), Answer(200, "hi")]
+)
+@every_node
+def test_another_web_server_at_the_address(
+    diagnosed: Diagnose, node: RecordedNode, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr(node, "answer", lambda call: answer)
+    found = diagnosed()["lightning"]
+    _is_problem(found, "lightning_rejected", "lightning_url")
+    assert f"is not {node.backend}: asked for /" in found.found
+    assert "getinfo" in found.found
+    assert "<" not in found.found
+
+
+def test_a_certificate_for_another_name_ends_in_one_point(
+    diagnosed: Diagnose, node: RecordedNode
+) -> None:
+    found = diagnosed(lightning_url=node.url.replace("127.0.0.1", "localhost"))["lightning"]
+    _is_problem(found, "lightning_certificate")
+    assert found.found.endswith("'localhost'.")
 
 
 def test_a_relay_that_is_away(diagnosed: Diagnose) -> None:
@@ -278,8 +302,15 @@ def test_settings_that_cannot_be_right_stop_the_start(
     assert "geheimes-wort" not in caught.value.detail
 
 
+@pytest.mark.parametrize("name", sorted(set(BACKENDS) - FAKES))
+def test_every_backend_has_words_of_its_own(name: str) -> None:
+    """Whoever adds a backend says how to mend the two things that everybody gets wrong."""
+    for code in ("lightning_unreachable", "lightning_unauthorized"):
+        assert mend_of(name, code) != mend_of("another", code), (name, code)
+
+
 def test_every_error_of_every_backend_has_something_to_do() -> None:
-    for backend in (*NODES, "lnbits", "nwc", "electrum", "another"):
+    for backend in (*BACKENDS, "another"):
         for code in ("unreachable", "unauthorized", "permission", "certificate", "rejected"):
             assert len(mend_of(backend, f"lightning_{code}")) > 20
     assert "log" in mend_of("lnd", "something_new")

@@ -193,7 +193,7 @@ def test_lnds_list_of_invoices_is_read_to_its_end(
 def test_a_certificate_that_is_none_is_said_at_the_start() -> None:
     settings = BackendSettings("https://a:1", "", "", "-----BEGIN", 1.0, False)
     with pytest.raises(ConfigurationError, match="lightning_certificate"):
-        RestClient(settings, schemes=("https",), judge=judge_by_status)
+        RestClient("lnd", settings, schemes=("https",), judge=judge_by_status)
 
 
 #: A preimage and its hash.

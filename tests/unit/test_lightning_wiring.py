@@ -8,6 +8,7 @@ import pytest
 from bitcache_server import wiring
 from bitcache_server.domain.errors import ConfigurationError, LightningAddressInvalid
 from bitcache_server.rails.lightning.rail import LightningRail
+from bitcache_server.rails.lightning.registry import BackendSettings, make_backend
 from tests.support.world import make_settings
 
 
@@ -81,3 +82,12 @@ def test_no_secret_stands_in_a_repr(tmp_path: Path) -> None:
     )
     built = wiring.build(settings)
     assert "hunter2" not in repr(settings) + repr(built) + repr(built.rail("lightning"))
+
+
+@pytest.mark.parametrize("allow_fake", [True, False])
+def test_fakes_are_named_only_where_they_are_allowed(allow_fake: bool) -> None:
+    settings = BackendSettings("", "", "", "", 1, allow_fake)
+    with pytest.raises(ConfigurationError) as caught:
+        make_backend("nodeflix", settings)
+    assert ("scripted" in caught.value.detail) == allow_fake
+    assert "phoenixd" in caught.value.detail

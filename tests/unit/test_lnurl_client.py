@@ -144,7 +144,7 @@ def test_an_invoice_with_a_memo_commits_to_nothing(provider: Provider, client: L
 
 def test_the_amount_is_one_that_the_address_takes(provider: Provider, client: LnurlClient) -> None:
     for amount_msat in (999, 100_000_001):
-        with pytest.raises(LightningAddressInvalid, match="1 to 100000 sat"):
+        with pytest.raises(LightningAddressInvalid, match="1 sat to 100,000 sats"):
             client.request_invoice(provider.address, amount_msat, "regtest")
     assert "/callback" not in str(provider.asked)
 
@@ -405,8 +405,18 @@ def test_tls_is_for_the_name_and_not_for_the_number(
         assert asked == ["shop.test", "shop.test"]
         assert {host for host, _ in provider.asked} == {provider.host}
         other = provider.address.replace("shop.test", "other.test")
-        with pytest.raises(LnurlUnreachable, match="ConnectError"):
+        with pytest.raises(LnurlUnreachable, match="no certificate that can be trusted"):
             client.pay_terms(other)
+
+
+def test_where_nothing_listens_it_is_said_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolving(monkeypatch, ["127.0.0.1"])
+    # Nothing ever listens on port 1.
+    with pytest.raises(LnurlUnreachable, match=r"^No server listens at shop\.test, or") as caught:
+        LnurlClient(2, allow_local=True).pay_terms("jane@shop.test:1")
+    assert "Error" not in caught.value.detail
 
 
 def test_a_name_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,6 +430,8 @@ def test_a_name_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_loopback_is_for_tests_only(provider: Provider) -> None:
     with pytest.raises(LnurlForbidden, match="internal"):
+        LnurlClient(2, allow_local=False).pay_terms("jane@localhost")
+    with pytest.raises(LightningAddressInvalid, match="no port"):
         LnurlClient(2, allow_local=False).pay_terms(provider.address)
     assert provider.asked == []
 
@@ -453,12 +465,13 @@ def test_this_very_server_is_never_called(
 
 
 def test_another_server_is_not_this_one(provider: Provider) -> None:
-    """Another port is another host, and so is a name that only ends alike."""
+    """Nor is a name that only ends alike, nor, on one's own machine, another port."""
     client = LnurlClient(2, allow_local=True, own_url="http://127.0.0.1:1")
     assert client.require_sellable(provider.address, "regtest") == provider.address
     client = LnurlClient(2, allow_local=False, own_url="https://pay.example")
     client.refuse_own("jane@other.pay.example")
-    client.refuse_own("jane@pay.example:8443")
+    with pytest.raises(LightningAddressInvalid, match="this very server"):
+        client.refuse_own("jane@pay.example:8443")
 
 
 def test_a_provider_that_leads_back_to_us(provider: Provider) -> None:

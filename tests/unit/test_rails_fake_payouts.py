@@ -29,7 +29,7 @@ def test_the_same_questions_get_the_same_answers() -> None:
 
 
 def test_an_empty_wallet_pays_nothing() -> None:
-    with pytest.raises(PayoutsUnavailable, match="holds 0 sat"):
+    with pytest.raises(PayoutsUnavailable, match="holds 0 sats"):
         _prepared(FakeRail(allow=True))
 
 

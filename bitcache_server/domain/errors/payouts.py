@@ -18,6 +18,13 @@ class AddressInvalid(BitcacheError):
         self.is_meant = is_meant
 
 
+class InvoiceUsed(AddressInvalid):
+    """A Lightning invoice takes one payment only, and this one has had it."""
+
+    code = "invoice_used"
+    title = "The invoice was used before"
+
+
 class PayoutLimit(BitcacheError):
     code = "payout_limit"
     title = "The amount is outside the limits"

@@ -4,10 +4,11 @@ Each module has ``add_routes(pages)``. A form is answered with a redirect, so th
 reload repeats nothing; every state change checks that our own page sent it.
 """
 
-from flask import Blueprint, Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
 
-from bitcache_server.http.errors import log_unexpected, problem, problem_response, translate
+from bitcache_server.http.error_pages import error_page
+from bitcache_server.http.errors import log_unexpected, problem_response, translate
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.http.wallet import (
     account,
@@ -65,12 +66,10 @@ def register(app: Flask) -> None:
 
 def _error_page(error: Exception) -> ResponseReturnValue:
     translated = translate(error)
-    log_unexpected(translated)
     if request.mimetype == "application/json":
+        log_unexpected(translated)
         return problem_response(translated)
-    body, status, headers = problem(translated)
-    headers.pop("Content-Type")
-    return render_template("error.html", error=body), status, headers
+    return error_page(translated)
 
 
 def _limit() -> None:

@@ -37,6 +37,7 @@ def add_routes(pages: Blueprint) -> None:
     pages.add_url_rule("/top-up", "top_up", show)
     pages.add_url_rule("/top-up", "top_up_start", start, methods=["POST"])
     pages.add_url_rule("/top-up/<invoice_id>", "top_up_invoice", show_invoice)
+    pages.add_url_rule("/top-up/<invoice_id>/news", "top_up_news", tell_news)
 
 
 def show() -> Response:
@@ -106,9 +107,30 @@ def show_invoice(invoice_id: str) -> Response:
         invoice=view.model_dump(),
         way=request.args.get("way", ""),
         credited_msat=invoice.claimed_msat,
+        still="still" in request.args,
         waits=_waits(invoice),
+        news=_news(invoice),
+        is_over=_is_over(invoice),
         next=next_path(""),
     )
+
+
+def tell_news(invoice_id: str) -> Response:
+    """Say whether the page would show something else by now: 304 while it would not."""
+    known = require_holder()
+    answer = make_response(_news(get_top_up(session(), known.wallet_id, invoice_id)))
+    answer.mimetype = "text/plain"
+    answer.set_etag(answer.get_data(as_text=True))
+    answer.make_conditional(request)
+    return answer
+
+
+def _news(invoice: Invoice) -> str:
+    return f"{invoice.version}-{invoice.claimed_msat}-{int(_is_over(invoice))}"
+
+
+def _is_over(invoice: Invoice) -> bool:
+    return deps().clock() > invoice.expires_at
 
 
 def _waits(invoice: Invoice) -> bool:

@@ -6,6 +6,7 @@ other site can lead them to a button with an address of its choice behind it.
 """
 
 import secrets
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, request
@@ -19,9 +20,11 @@ from bitcache_server.domain.errors import (
     InvalidRequest,
     PayoutFeeChanged,
     PayoutLimit,
+    PayoutNotWaiting,
     PayoutsUnavailable,
 )
 from bitcache_server.domain.money import MSAT_PER_SAT
+from bitcache_server.domain.payout_state import PayoutState
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
@@ -29,6 +32,7 @@ from bitcache_server.http.limits import UNLOCKS, check_limit
 from bitcache_server.http.wallet.cookie import require_holder
 from bitcache_server.http.wallet.look import page, whole_number
 from bitcache_server.http.wallet.withdraw_order import (
+    BY_CODE,
     MAX_ADDRESS_CHARS,
     MAX_AMOUNT_CHARS,
     WithdrawOrder,
@@ -36,23 +40,35 @@ from bitcache_server.http.wallet.withdraw_order import (
     seal_order,
 )
 from bitcache_server.models.payouts import Payout
+from bitcache_server.services.once import in_transaction
 from bitcache_server.services.payout_views import short_destination
 from bitcache_server.services.payouts import least_of_all_msat
 from bitcache_server.services.wallet_views import wallet_view, withdrawals
 from bitcache_server.services.wallets import is_confirmed, require_confirmation
 from bitcache_server.services.withdraw import (
     WithdrawalQuote,
+    can_be_taken_back,
     quote_withdrawal,
     request_withdrawal,
+    take_back,
 )
+from bitcache_server.services.withdraw_destination import ask_address
 from bitcache_server.services.withdraw_links import open_links
 
 PATH = "/wallet/withdraw"
 NOTICES = {
     "asked": "The withdrawal is on its way. Its amount and fee have left your balance.",
+    "back": "It was taken back: amount and fee are in your balance again.",
     "taken_back": "The link opens nothing any more, and its money is back.",
     "over": "That page is over. Nothing has left your balance; enter the address again.",
 }
+#: What became of the one that was asked for last, once that is known.
+_ENDED = {
+    PayoutState.SETTLED: "The withdrawal has arrived.",
+    PayoutState.FAILED: "The withdrawal failed. Its money is in your balance again.",
+}
+#: A Lightning payment ends within moments; a page that loads itself again waits no longer.
+_WATCHED_S = 600
 #: What a reader can put right on the page where it happened.
 REFUSALS = (
     AddressInvalid,
@@ -81,44 +97,82 @@ def add_routes(pages: Blueprint) -> None:
     pages.add_url_rule("/withdraw/review", "withdraw_review", review)
     pages.add_url_rule("/withdraw/review", "withdraw_check", check, methods=["POST"])
     pages.add_url_rule("/withdraw", "withdraw_request", ask, methods=["POST"])
+    pages.add_url_rule("/withdraw/<payout_id>/cancel", "withdraw_cancel", cancel, methods=["POST"])
 
 
 def show() -> Response:
     """Ask where the money goes, and list what went."""
-    return _form()
-
-
-def refused(error: BitcacheError) -> Response:
-    """Return the form with what could not be done."""
-    return _form(error)
-
-
-def _form(failed: BitcacheError | None = None) -> Response:
     known = require_holder()
-    typed = _typed(known.wallet_id) or WithdrawOrder()
+    typed = _typed(known.wallet_id)
+    if typed is not None and typed.address in BY_CODE:
+        return form(link_amount=typed.amount)
+    return form(typed)
+
+
+def form(
+    typed: WithdrawOrder | None = None,
+    *,
+    link_amount: str | None = None,
+    failed: BitcacheError | None = None,
+) -> Response:
+    """Return the page, with what was typed on it and what could not be done.
+
+    ``link_amount`` is what stood in the form of links; None when that was not the one in use.
+    While a payment is about to end the page looks again by itself, so it asks for nothing.
+    """
+    known = require_holder()
+    gone = withdrawals(session(), known.wallet_id)
+    in_use = typed is not None or link_amount is not None or failed is not None
     least_msat = least_of_all_msat(deps())
     return page(
         "wallet_withdraw.html",
         status=status_of(type(failed)) if failed else 200,
         here="withdraw",
         wallet=wallet_view(deps(), session(), known.wallet_id),
-        withdrawals=withdrawals(session(), known.wallet_id),
+        withdrawals=gone,
         words=_state_words,
+        tried_again=_is_tried_again,
         links=open_links(deps(), session(), known.wallet_id),
+        can_be_taken_back=can_be_taken_back(session(), known.wallet_id),
         short=short_destination,
-        address=typed.address,
-        amount=typed.amount,
+        typed=typed or WithdrawOrder(),
+        link_amount=link_amount or "",
+        failed_link=failed is not None and link_amount is not None,
+        waits=not in_use and "more" not in request.args and any(map(_ends_soon, gone)),
         least_sat=least_msat // MSAT_PER_SAT,
         onchain_least_sat=deps().settings.withdrawal_min_sat,
         over_lightning=least_msat == MSAT_PER_SAT,
         failed=failed.detail if failed else "",
-        notice=NOTICES.get(request.args.get("done", "")),
+        notice="" if failed else _notice(gone),
     )
 
 
-def _state_words(payout: Payout) -> str:
+def _notice(gone: Sequence[Payout]) -> str:
+    done = request.args.get("done", "")
+    ended = _ENDED.get(PayoutState(gone[0].state)) if gone and done == "asked" else None
+    return ended or NOTICES.get(done, "")
+
+
+def _is_single(payout: Payout) -> bool:
+    """Return whether it is a payment of its own, as over Lightning."""
     rail = deps().rails.get(payout.rail)
-    known = SINGLE_STATES if rail and rail.payouts_together == 1 else STATES
+    return rail is not None and rail.payouts_together == 1
+
+
+def _is_tried_again(payout: Payout) -> bool:
+    """Return whether it waits because its destination failed; all else is for operators."""
+    return payout.state == PayoutState.WAITING and payout.next_try_at > 0
+
+
+def _ends_soon(payout: Payout) -> bool:
+    if payout.state not in (PayoutState.WAITING, PayoutState.SENDING):
+        return False
+    is_young = 0 <= deps().clock() - payout.created_at < _WATCHED_S
+    return is_young and _is_single(payout) and not _is_tried_again(payout)
+
+
+def _state_words(payout: Payout) -> str:
+    known = SINGLE_STATES if _is_single(payout) else STATES
     return known.get(payout.state, payout.state)
 
 
@@ -129,9 +183,10 @@ def check() -> AnyResponse:
     known = require_holder()
     order = _typed(known.wallet_id) or WithdrawOrder()
     try:
-        _quote(known.wallet_id, order)
+        quote = _quote(known.wallet_id, order)
+        ask_address(deps(), session(), quote.rail, quote.address, quote.amount_msat)
     except REFUSALS as error:
-        return _form(error)
+        return form(order, failed=error)
     return redirect(_with_order(f"{PATH}/review", known.wallet_id, order), 303)
 
 
@@ -145,7 +200,7 @@ def review() -> AnyResponse:
     try:
         quote = _quote(known.wallet_id, order)
     except REFUSALS as error:
-        return _form(error)
+        return form(order, failed=error)
     return _review(quote)
 
 
@@ -172,12 +227,19 @@ def _review(quote: WithdrawalQuote, failed: str = "", status: int = 200) -> Resp
         status=status,
         here="withdraw",
         quote=quote,
+        short=short_destination,
+        payee=_short_key(quote),
         key=secrets.token_urlsafe(16),
         confirmed=is_confirmed(deps(), session(), known),
         confirm_url=f"/wallet/confirm?{urlencode({'next': here})}",
         change_url=_with_order(PATH, known.wallet_id, order),
         failed=failed,
     )
+
+
+def _short_key(quote: WithdrawalQuote) -> str:
+    """Return both ends of the key of the node that an invoice pays, as wallets show it."""
+    return f"{quote.invoice.payee[:10]}…{quote.invoice.payee[-10:]}" if quote.invoice else ""
 
 
 def _quote(wallet_id: str, order: WithdrawOrder) -> WithdrawalQuote:
@@ -208,15 +270,27 @@ def ask() -> AnyResponse:
     except PayoutFeeChanged as error:
         return _fee_changed(known.wallet_id, error)
     except (*REFUSALS, IdempotencyConflict) as error:
-        return _form(error)
+        return form(_typed(known.wallet_id), failed=error)
     return redirect(f"{PATH}?done=asked", 303)
+
+
+def cancel(payout_id: str) -> AnyResponse:
+    """Take back what no payment carries; amount and fee come back."""
+    same_origin()
+    known = require_holder()
+    try:
+        in_transaction(session(), lambda: take_back(deps(), session(), known.wallet_id, payout_id))
+    except PayoutNotWaiting as error:
+        return form(failed=error)
+    return redirect(f"{PATH}?done=back", 303)
 
 
 def _fee_changed(wallet_id: str, error: PayoutFeeChanged) -> Response:
     """Show the new fee on the same page: nothing was booked."""
+    typed = _typed(wallet_id) or WithdrawOrder()
     try:
-        quote = _quote(wallet_id, _typed(wallet_id) or WithdrawOrder())
+        quote = _quote(wallet_id, typed)
     except REFUSALS as refusal:
-        return _form(refusal)
+        return form(typed, failed=refusal)
     words = f"{error.detail} Look at the new figures; nothing has left your balance."
     return _review(quote, words, status_of(PayoutFeeChanged))

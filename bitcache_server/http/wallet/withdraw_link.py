@@ -18,9 +18,11 @@ from bitcache_server.http.limits import UNLOCKS, check_limit
 from bitcache_server.http.wallet.cookie import require_holder
 from bitcache_server.http.wallet.look import page, whole_number
 from bitcache_server.http.wallet.withdraw import PATH as WITHDRAW
-from bitcache_server.http.wallet.withdraw import REFUSALS, refused
+from bitcache_server.http.wallet.withdraw import REFUSALS, form
 from bitcache_server.http.wallet.withdraw_order import (
+    GIVE,
     MAX_AMOUNT_CHARS,
+    SCAN,
     WithdrawOrder,
     open_order,
     seal_order,
@@ -37,7 +39,6 @@ from bitcache_server.services.withdraw_links import (
 )
 
 PATH = f"{WITHDRAW}/link"
-SCAN, GIVE = "scan", "give"
 LIFETIMES_S = {SCAN: SCAN_LIFETIME_S, GIVE: GIFT_LIFETIME_S}
 
 
@@ -59,7 +60,7 @@ def check() -> AnyResponse:
     try:
         _quote(known.wallet_id, amount)
     except REFUSALS as error:
-        return refused(error)
+        return form(link_amount=amount, failed=error)
     return redirect(_review_path(known.wallet_id, how, amount), 303)
 
 
@@ -73,7 +74,7 @@ def review() -> AnyResponse:
     try:
         quote = _quote(known.wallet_id, order.amount)
     except REFUSALS as error:
-        return refused(error)
+        return form(link_amount=order.amount, failed=error)
     return _review(quote, order.address)
 
 
@@ -85,8 +86,11 @@ def _typed() -> tuple[str, str]:
 
 
 def _review_path(wallet_id: str, how: str, amount: str) -> str:
-    order = seal_order(deps(), wallet_id, WithdrawOrder(how, amount))
-    return f"{PATH}/review?{urlencode({'order': order})}"
+    return f"{PATH}/review?{_sealed(wallet_id, how, amount)}"
+
+
+def _sealed(wallet_id: str, how: str, amount: str) -> str:
+    return urlencode({"order": seal_order(deps(), wallet_id, WithdrawOrder(how, amount))})
 
 
 def _quote(wallet_id: str, amount: str) -> LinkQuote:
@@ -106,6 +110,7 @@ def _review(quote: LinkQuote, how: str, failed: str = "", status: int = 200) -> 
         key=secrets.token_urlsafe(16),
         confirmed=is_confirmed(deps(), session(), known),
         confirm_url=f"/wallet/confirm?{urlencode({'next': here})}",
+        change_url=f"{WITHDRAW}?{_sealed(known.wallet_id, how, str(quote.amount_sat))}",
         failed=failed,
     )
 
@@ -130,7 +135,7 @@ def make() -> AnyResponse:
         words = f"{error.detail} Look at the new figures; nothing has left your balance."
         return _review(_quote(known.wallet_id, amount), how, words, status_of(PayoutFeeChanged))
     except REFUSALS as error:
-        return refused(error)
+        return form(link_amount=amount, failed=error)
     return redirect(f"/gift/{made.secret}", 303)
 
 
@@ -143,5 +148,5 @@ def take_back(payout_id: str) -> AnyResponse:
             session(), lambda: cancel_link(deps(), session(), known.wallet_id, payout_id)
         )
     except PayoutNotWaiting as error:
-        return refused(error)
+        return form(failed=error)
     return redirect(f"{WITHDRAW}?done=taken_back", 303)

@@ -12,6 +12,9 @@ from bitcache_server.tokens.codec import TokenUnreadable, codec_for, text_of
 LIFETIME_S = 1_800
 MAX_ADDRESS_CHARS = 2_000
 MAX_AMOUNT_CHARS = 20
+#: Instead of an address: by a link, scanned by the reader or given away.
+SCAN, GIVE = "scan", "give"
+BY_CODE = (SCAN, GIVE)
 _PURPOSE = "bitcache.withdraw.v1"
 
 

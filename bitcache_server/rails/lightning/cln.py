@@ -101,7 +101,7 @@ class ClnBackend:
     """One Core Lightning node."""
 
     def __init__(self, settings: BackendSettings) -> None:
-        self._rest = RestClient(settings, schemes=("https",), judge=judge)
+        self._rest = RestClient(BACKEND_NAME, settings, schemes=("https",), judge=judge)
         self._timeout_s = settings.timeout_s
         self._ended: set[str] = set()
         self._invoices, self._payouts = two_secrets(settings, _rune)

@@ -43,7 +43,7 @@ class ElectrumApi:
             )
         token = base64.b64encode(settings.secret.encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
-        self._client = RestClient(settings, schemes=("http", "https"), judge=_judge)
+        self._client = RestClient("electrum", settings, schemes=("http", "https"), judge=_judge)
         self._ids = itertools.count(1)
 
     def call(self, method: str, *, within_s: float | None = None, **params: Any) -> Any:

@@ -22,7 +22,7 @@ from bitcache_server.domain.errors import (
     LightningWrongNetwork,
     RailError,
 )
-from bitcache_server.domain.money import MSAT_PER_SAT
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.lightning.answers import (
     after_trouble,

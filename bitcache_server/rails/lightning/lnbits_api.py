@@ -20,7 +20,7 @@ class LnbitsApi:
     """One server, for any number of threads. Constructing it connects to nothing."""
 
     def __init__(self, settings: BackendSettings) -> None:
-        self._rest = RestClient(settings, schemes=("http", "https"), judge=judge)
+        self._rest = RestClient("lnbits", settings, schemes=("http", "https"), judge=judge)
 
     def call(
         self,

@@ -90,7 +90,7 @@ class LndBackend:
 
     def __init__(self, settings: BackendSettings) -> None:
         self._timeout_s = settings.timeout_s
-        self._rest = RestClient(settings, schemes=("https",), judge=judge)
+        self._rest = RestClient(BACKEND_NAME, settings, schemes=("https",), judge=judge)
         self._invoices, self._payouts = two_secrets(settings, macaroon_header)
 
     @property

@@ -26,7 +26,7 @@ from bitcache_server.domain.errors import (
     LnurlRefused,
     LnurlUnreachable,
 )
-from bitcache_server.domain.money import ALL_MSAT, MSAT_PER_SAT, msat_to_sat_ceil
+from bitcache_server.domain.money import ALL_MSAT, MSAT_PER_SAT, format_sat, msat_to_sat_ceil
 from bitcache_server.rails.lightning.decoding import Decoded, decode, preimage_fits
 from bitcache_server.rails.lightning.safe_http import SafeJson
 
@@ -114,6 +114,7 @@ class LnurlClient:
         self, timeout_s: float, allow_local: bool, clock: Clock = system_clock, own_url: str = ""
     ) -> None:
         self._json = SafeJson(timeout_s, allow_local, own_url)
+        self._allow_local = allow_local
         self._turns = _Turns()
         self._clock = clock
 
@@ -137,6 +138,9 @@ class LnurlClient:
         found = _match(address)
         if found is None:
             raise LightningAddressInvalid("A Lightning address looks like name@host.")
+        if found["port"] and not self._allow_local:
+            # LUD-16 knows none; with one, anybody could look which ports a host has open.
+            raise LightningAddressInvalid("A Lightning address has no port.")
         scheme = self._json.scheme_for(found["host"])
         host = found["host"] + (found["port"] or "")
         self.refuse_own(address)
@@ -160,9 +164,10 @@ class LnurlClient:
     ) -> LnurlInvoice:
         terms = self.pay_terms(address)
         if not terms.min_msat <= amount_msat <= terms.max_msat:
+            least_msat = msat_to_sat_ceil(terms.min_msat) * MSAT_PER_SAT
+            most_msat = terms.max_msat // MSAT_PER_SAT * MSAT_PER_SAT
             raise LightningAddressInvalid(
-                f"This address takes {format_sat(-(-terms.min_msat // 1000) * 1000)} to "
-                f"{format_sat(terms.max_msat // 1000 * 1000)}."
+                f"This address takes {format_sat(least_msat)} to {format_sat(most_msat)}."
             )
         url = _with_query(terms.callback, amount_msat, comment[: terms.comment_chars])
         answer = _parse(_Invoice, self._json.get(url))

@@ -26,6 +26,7 @@ from bitcache_server.domain.errors import (
     LightningUnreachable,
     RailError,
 )
+from bitcache_server.rails.lightning.nwc_text import what_is_wrong
 
 T = TypeVar("T")
 
@@ -68,14 +69,24 @@ def load_sdk() -> ModuleType:
 
 
 def parse_connection(text: str) -> Any:
-    """Return the library's form of ``nostr+walletconnect://…``; raise ConnectionInvalid."""
+    """Return the library's form of ``nostr+walletconnect://…``; raise ConnectionInvalid.
+
+    The library takes any 32 bytes for a public key; here it must be one.
+    """
     sdk = load_sdk()
     try:
         uri = sdk.NostrWalletConnectUri.parse(text.strip())
     except sdk.NostrSdkError:
         uri = None
     if uri is None or not uri.relays():
-        raise ConnectionInvalid("A wallet connection begins with nostr+walletconnect://.")
+        raise ConnectionInvalid(what_is_wrong(text.strip()))
+    try:
+        # It only looks at the key when it has to work out what both sides share.
+        sdk.Keys.parse(uri.secret().to_hex()).nip44_encrypt(uri.public_key(), "key?")
+    except sdk.NostrSdkError:
+        raise ConnectionInvalid(
+            "The public key in the wallet connection is no valid key. Copy the whole text again."
+        ) from None
     return uri
 
 

@@ -4,6 +4,7 @@ A payout is named by its payment hash, which a node pays once at most. A Lightni
 is asked for an invoice when the payout is prepared; from then on that invoice is the payout.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,7 @@ from bitcache_server.domain.errors import (
     PayoutLimit,
     PayoutsUnavailable,
 )
-from bitcache_server.domain.money import format_sat
+from bitcache_server.domain.money import MSAT_PER_SAT, format_sat, msat_to_sat_ceil
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.rails.base import FINAL, PayoutLookup, PayoutOrder, PreparedPayout
 from bitcache_server.rails.lightning.backend import LightningBackend, PayOrder
@@ -45,6 +46,8 @@ LONGEST_LOCK_S = 21 * 86_400
 #: As many refusals are remembered; without one it only takes longer to be sure.
 REMEMBERED = 1_000
 
+#: A code to scan (LUD-01), or a link to one (LUD-17); which of them pay it does not say.
+_LNURL = re.compile(r"(?:lightning:)?(?:lnurl1|lnurl[pwc]?:)")
 _ADDRESS_ERRORS = (LightningAddressInvalid, LnurlForbidden, LnurlRefused, LnurlUnreachable)
 
 
@@ -77,6 +80,9 @@ class LightningPayouts:
 
         Asks nobody. Raises AddressInvalid, which says whether the text was meant to be one.
         """
+        if _LNURL.match(destination.strip().lower()):
+            words = "That is an LNURL code. Enter an invoice, or an address such as name@host."
+            raise AddressInvalid(words, is_meant=True)
         if not is_lightning_address(destination) and not looks_like_invoice(destination):
             raise AddressInvalid(
                 "That is no Lightning invoice and no Lightning address.", is_meant=False
@@ -91,6 +97,24 @@ class LightningPayouts:
             return self._payable(destination).bolt11
         except (AddressInvalid, LightningAddressInvalid) as error:
             raise AddressInvalid(error.detail, is_meant=True) from error
+
+    def try_destination(self, address: str, amount_msat: int) -> None:
+        """Ask a Lightning address whether it takes an amount now (LUD-06); pays nothing.
+
+        Raises AddressInvalid, which says why it cannot be paid.
+        """
+        try:
+            terms = self.lnurl.pay_terms(address)
+        except _ADDRESS_ERRORS as error:
+            why = error.detail.rstrip(".")
+            raise AddressInvalid(
+                f"{address} cannot be paid. {why}. Is there a typing error in the address?"
+            ) from error
+        if not terms.min_msat <= amount_msat <= terms.max_msat:
+            raise AddressInvalid(
+                f"{address} takes {msat_to_sat_ceil(terms.min_msat):,} to"
+                f" {terms.max_msat // MSAT_PER_SAT:,} sats at a time."
+            )
 
     def payout_fee_msat(self, destination: str, amount_msat: int) -> int:
         """Return the reserve for routing, rounded up; it is the same for all destinations."""
@@ -159,7 +183,7 @@ class LightningPayouts:
             return PayoutLookup(Outcome.FAILED, prepared, FINAL, sent.detail)
         refusal = self.refused.get(prepared.reference)
         if sent.missing and refusal is not None:
-            return PayoutLookup(Outcome.FAILED, prepared, FINAL, refusal, missing=True)
+            return PayoutLookup(Outcome.FAILED, prepared, FINAL, refusal, True, refused=True)
         lost_after_s = LOST_AFTER_S if self.backend.abilities.lists_pending else LONGEST_LOCK_S
         if sent.missing and self._expired_for_s(prepared) >= lost_after_s:
             detail = "The invoice expired before the node was told to pay it."

@@ -74,7 +74,9 @@ class PhoenixdBackend:
     """One phoenixd."""
 
     def __init__(self, settings: BackendSettings) -> None:
-        self._rest = RestClient(settings, schemes=("http", "https"), judge=judge_by_status)
+        self._rest = RestClient(
+            BACKEND_NAME, settings, schemes=("http", "https"), judge=judge_by_status
+        )
         self._invoices, self._payouts = two_secrets(settings, _password)
 
     @property

@@ -221,6 +221,10 @@ class LightningRail:
         """Return an invoice or a Lightning address in its normal form."""
         return self._payouts.check_destination(destination)
 
+    def try_destination(self, address: str, amount_msat: int) -> None:
+        """Ask a Lightning address whether it takes an amount; raise AddressInvalid."""
+        self._payouts.try_destination(address, amount_msat)
+
     @property
     def payouts_together(self) -> int | None:
         """Return 1: each payment goes its own way."""

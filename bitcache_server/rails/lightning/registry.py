@@ -13,7 +13,7 @@ from bitcache_server.rails.lightning.nwc import NwcBackend
 from bitcache_server.rails.lightning.phoenixd import PhoenixdBackend
 from bitcache_server.rails.lightning.scripted import ScriptedBackend
 
-__all__ = ["BACKENDS", "BackendSettings", "make_backend"]
+__all__ = ["BACKENDS", "FAKES", "BackendSettings", "make_backend"]
 
 
 #: Each makes no connection, and raises ConfigurationError for settings that cannot be right.
@@ -30,12 +30,17 @@ BACKENDS: Mapping[str, Callable[[BackendSettings], LightningBackend]] = MappingP
 )
 
 
+#: Play a node, for tests and demos.
+FAKES = frozenset({"scripted"})
+
+
 def make_backend(name: str, settings: BackendSettings) -> LightningBackend:
     """Return the backend of that name; raise ConfigurationError if there is none."""
     try:
         factory = BACKENDS[name]
     except KeyError:
+        known = [one for one in BACKENDS if settings.allow_fake or one not in FAKES]
         raise ConfigurationError(
-            f"There is no Lightning backend {name[:32]!r}; there are {', '.join(BACKENDS)}."
+            f"There is no Lightning backend {name[:32]!r}; there are {', '.join(known)}."
         ) from None
     return factory(settings)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: What a node says of itself is cut to this many characters.
 _DETAIL_LENGTH = 200
+#: Shorter ones could be words of the API itself.
+_SHORTEST_SECRET = 8
 
 
 class MissingAnswer(LightningRejected):
@@ -45,15 +47,24 @@ Judge = Callable[[int, Any], RailError]
 
 
 class RestClient:
-    """Calls to one node, from any number of threads. Constructing it connects to nothing."""
+    """Calls to one node, from any number of threads. Constructing it connects to nothing.
+
+    ``name`` is the backend's, for errors.
+    """
 
     def __init__(
-        self, settings: BackendSettings, *, schemes: tuple[str, ...], judge: Judge
+        self, name: str, settings: BackendSettings, *, schemes: tuple[str, ...], judge: Judge
     ) -> None:
+        self._name = name
         self._base_url = _checked_url(settings.url, schemes)
         self._verify = _trust(settings.certificate)
         self._timeout_s = settings.timeout_s
         self._judge = judge
+        self._secrets = frozenset(
+            form
+            for secret in (settings.secret, settings.payout_secret)
+            for form in (secret, secret.rpartition(":")[2])
+        )
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
 
@@ -83,7 +94,7 @@ class RestClient:
                 data=form,
                 timeout=httpx.Timeout(self._timeout_s, read=read_s or self._timeout_s),
             )
-        return self._read(response)
+        return self._read(response, headers)
 
     def probe(
         self,
@@ -132,8 +143,8 @@ class RestClient:
             with closing(response):
                 if response.status_code >= 400:
                     response.read()
-                    self._read(response)
-                yield json_lines(response)
+                    self._read(response, headers)
+                yield json_lines(response, lambda line: self._without_secrets(line, headers))
 
     def close(self) -> None:
         """End all connections; a later call opens new ones."""
@@ -153,17 +164,40 @@ class RestClient:
                 )
             return self._client
 
-    def _read(self, response: httpx.Response) -> Any:
+    def _read(self, response: httpx.Response, headers: Mapping[str, str]) -> Any:
         body: Any
+        content = self._without_secrets(response.content, headers)
         try:
-            body = response.json()
-        except (ValueError, UnicodeDecodeError):
+            body = json.loads(content)
+        except ValueError:
             body = None
+        if body is None and _is_of_another(response):
+            raise self._not_the_node(response)
         if response.status_code >= 400:
-            raise self._judge(response.status_code, response.text if body is None else body)
+            words = content.decode("utf-8", "replace")
+            raise self._judge(response.status_code, words if body is None else body)
         if body is None or response.status_code >= 300:
-            raise no_json()
+            raise self._not_the_node(response)
         return body
+
+    def _not_the_node(self, response: httpx.Response) -> LightningRejected:
+        """Say that something else answers. It may be a proxy, so it says nothing of the node."""
+        path = response.request.url.path.removeprefix(urlsplit(self._base_url).path)
+        status = response.status_code
+        gave = f"HTTP status {status}" if status >= 300 else "no JSON"
+        return LightningRejected(
+            f"What answers at the node's address is not {self._name}: asked for "
+            f"{path[:_DETAIL_LENGTH]}, it gave {gave}."
+        )
+
+    def _without_secrets(self, content: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return what the node said; some repeat what they were sent, and we pass words on."""
+        sent = {word for value in headers.values() for word in value.split()}
+        # The longest first: one may be a part of another.
+        for secret in sorted(self._secrets | sent, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                content = content.replace(secret.encode(), b"(secret)")
+        return content
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -197,6 +231,17 @@ def naming_payout_secret() -> Iterator[None]:
         yield
     except (LightningPermission, LightningUnauthorized) as error:
         raise type(error)(f"lightning_payout_secret: {error.detail}") from None
+
+
+def _is_of_another(response: httpx.Response) -> bool:
+    """Return whether a web page answers, or something that does not know the address.
+
+    401 and 403 are left to the judge: a gate in front of the node may want another secret.
+    """
+    if response.status_code in (401, 403):
+        return False
+    text = response.text.strip()
+    return text.startswith("<") or (response.status_code == 404 and not text)
 
 
 def judge_by_status(status: int, body: Any) -> RailError:
@@ -234,17 +279,19 @@ def well_formed() -> Iterator[None]:
         raise no_json() from None
 
 
-def json_lines(response: httpx.Response) -> Iterator[list[Any]]:
-    """Yield the lines of JSON as they arrive, however they are cut into pieces on the way."""
+def json_lines(
+    response: httpx.Response, cleaned: Callable[[bytes], bytes] = bytes
+) -> Iterator[list[Any]]:
+    """Yield the lines of JSON as they arrive, ``cleaned``, however they are cut on the way."""
     rest = b""
     try:
         for chunk in response.iter_bytes():
             *lines, rest = (rest + chunk).split(b"\n")
-            yield [_parsed(line) for line in lines if line.strip()]
+            yield [_parsed(cleaned(line)) for line in lines if line.strip()]
     except httpx.ReadTimeout:
         return
     if rest.strip():
-        yield [_parsed(rest)]
+        yield [_parsed(cleaned(rest))]
 
 
 def _parsed(line: bytes) -> Any:
@@ -259,7 +306,8 @@ def _of_transport(error: httpx.TransportError) -> RailError:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return LightningCertificate(
-                f"The node's certificate is not the expected one: {cause.verify_message}."
+                "The node's certificate is not the expected one: "
+                f"{cause.verify_message.rstrip('.')}."
             )
         if isinstance(cause, ssl.SSLError):
             return LightningCertificate("What answers at the node's address does not speak TLS.")

@@ -41,7 +41,7 @@ class SafeJson:
     def __init__(self, timeout_s: float, allow_local: bool, own_url: str = "") -> None:
         self._timeout_s = timeout_s
         self._allow_local = allow_local
-        self._own = _place(httpx.URL(own_url)) if own_url else None
+        self._own = self._place(httpx.URL(own_url)) if own_url else None
 
     def scheme_for(self, host: str) -> str:
         """Return ``https``, or ``http`` for a loopback host where those are allowed."""
@@ -67,9 +67,20 @@ class SafeJson:
     def is_own(self, text: str) -> bool:
         """Return whether an address on the web is that of this very server; asks nobody."""
         try:
-            return self._own is not None and _place(httpx.URL(text)) == self._own
+            return self._own is not None and self._place(httpx.URL(text)) == self._own
         except (httpx.InvalidURL, ValueError):
             return False
+
+    def _place(self, url: httpx.URL) -> tuple[str, int]:
+        """Return what two addresses of one server have in common: the host.
+
+        On one's own machine a port is a server of its own. One that is left out is that of
+        https, for so Lightning addresses mean it (LUD-16).
+        """
+        host = url.raw_host.decode("ascii").rstrip(".")
+        if not self._allow_local:
+            return host, 0
+        return "localhost" if _is_loopback_name(host) else host, url.port or 443
 
     def _checked_url(self, text: str) -> httpx.URL:
         try:
@@ -84,7 +95,7 @@ class SafeJson:
             raise LnurlForbidden("Addresses in the Tor network are not followed.")
         if url.scheme != "https" and url.scheme != self.scheme_for(url.host):
             raise LnurlForbidden("Only https addresses are followed.")
-        if _place(url) == self._own:
+        if self._place(url) == self._own:
             # A call that waits for one of our own threads may wait for ever.
             raise LnurlForbidden(f"{url.host} is this very server, which never calls itself.")
         return url
@@ -99,9 +110,7 @@ class SafeJson:
                 addresses = await self._resolve(url)
                 return _object(await self._read_from(url, addresses))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise LnurlUnreachable(
-                f"{url.host} could not be read: {type(error).__name__}."
-            ) from None
+            raise LnurlUnreachable(_why_unread(url.host, error)) from None
 
     @asynccontextmanager
     async def _in_time(self, url: httpx.URL) -> AsyncIterator[None]:
@@ -186,15 +195,6 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     return plain and address.is_global and not address.is_multicast
 
 
-def _place(url: httpx.URL) -> tuple[str, int]:
-    """Return host and port, by which two addresses of one server are the same.
-
-    A port that is left out is that of https, for so Lightning addresses mean it (LUD-16).
-    """
-    host = url.raw_host.decode("ascii").rstrip(".")
-    return "localhost" if _is_loopback_name(host) else host, url.port or 443
-
-
 def _is_loopback_name(host: str) -> bool:
     if host == "localhost":
         return True
@@ -223,6 +223,20 @@ def _resolver() -> ThreadPoolExecutor:
 def _tls() -> ssl.SSLContext:
     """Read the root certificates once; that takes longer than the call."""
     return httpx.create_ssl_context()
+
+
+def _why_unread(host: str, error: Exception) -> str:
+    """Say in plain words why there was no answer; ``error`` is httpx's or the system's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"{host} has no certificate that can be trusted, or does not speak TLS."
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectError):
+        return f"No server listens at {host}, or it cannot be reached from here."
+    if isinstance(error, httpx.TimeoutException):
+        return f"{host} gave no answer in time."
+    return f"{host} answered with something that is no HTTP, or broke the connection off."
 
 
 async def _body(answer: httpx.Response, host: str) -> bytes:

@@ -43,7 +43,7 @@ def normal_address(text: str, network: Network) -> str:
         return _normal_segwit(address, network)
     if _BASE58.fullmatch(address):
         return _checked_base58(address, network)
-    raise AddressInvalid("That is no Bitcoin address.")
+    raise AddressInvalid("That is no Bitcoin address.", is_meant=False)
 
 
 def script_of(address: str) -> Script:
@@ -76,9 +76,10 @@ def _refuse_other_things(address: str) -> None:
     if _EXTENDED_KEY.match(address):
         raise AddressInvalid("That is an extended public key. Enter one address of that wallet.")
     if _LIGHTNING.fullmatch(address):
-        raise AddressInvalid("That is for Lightning. Enter an on-chain Bitcoin address.")
+        words = "That is for Lightning. Enter an on-chain Bitcoin address."
+        raise AddressInvalid(words, is_meant=False)
     if len(address) > MAX_LENGTH or not address.isascii():
-        raise AddressInvalid("That is no Bitcoin address.")
+        raise AddressInvalid("That is no Bitcoin address.", is_meant=False)
 
 
 def _is_segwit(address: str) -> bool:

@@ -103,7 +103,7 @@ class Payouts:
             least_sat = dust_sat(script_of(address))
             if amount_sat < least_sat:
                 raise PayoutLimit(
-                    f"{format_sat(amount_sat * MSAT_PER_SAT)} are too few for the network;"
-                    f" at least {least_sat} sat can be sent to {address}."
+                    f"{format_sat(amount_sat * MSAT_PER_SAT)} is too little for the network;"
+                    f" at least {format_sat(least_sat * MSAT_PER_SAT)} can be sent to {address}."
                 )
         return outputs

@@ -1,9 +1,7 @@
 // A top-up paid by the browser's wallet, where there is one. Everything else on the page works
-// without this file. What the wallet says moves no money here: the page looks again by itself
-// and shows what has arrived.
+// without this file. What the wallet says moves no money here: top_up.js asks the server what
+// has arrived.
 
-const LOOK_AGAIN_MS = 5_000;
-const WAIT_AFTER_NO_MS = 20_000;
 const WORDS = {
   asking: 'Go on in your wallet.',
   sent: 'Your wallet says it has paid. Waiting until the payment arrives here.',
@@ -54,14 +52,11 @@ const start = async () => {
   button?.addEventListener('click', async () => {
     if (asking) return;
     asking = true;
-    // No loading again in the middle: the answer would be lost.
-    window.stop();
     say('asking');
     const outcome = await payOnce(bolt11);
     asking = false;
     say(outcome);
     if (outcome === 'sent') remember();
-    setTimeout(() => asking || location.reload(), outcome === 'sent' ? LOOK_AGAIN_MS : WAIT_AFTER_NO_MS);
   });
 };
 

@@ -25,11 +25,18 @@ from tests.contract.lightning.play import EVERYWHERE, NOWHERE, issue, order_of, 
 from tests.contract.lightning_worlds import WORLDS
 from tests.contract.lightning_worlds.base import NETWORK, PAYOUT_MSAT, Fault, LightningWorld
 from tests.contract.lightning_worlds.recorded import RECORDINGS
+from tests.contract.lightning_worlds.recorded_world import RecordedWorld
 
 
 def test_every_backend_has_a_world() -> None:
     assert set(WORLDS) == set(BACKENDS)
     assert set().union(*(world.faults for world in WORLDS.values())) == set(Fault)
+
+
+def test_every_recorded_node_has_recordings() -> None:
+    """Without them it breaks every connection off, which takes long and explains nothing."""
+    nodes = [world.node_class for world in WORLDS.values() if issubclass(world, RecordedWorld)]
+    assert {path.name for path in RECORDINGS.iterdir()} == {node.backend for node in nodes}
 
 
 @pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*/*.json")), ids=lambda path: path.stem)
