@@ -73,4 +73,4 @@ class NodeGate:
             doubled_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._pause_s = max(doubled_s, FIRST_PAUSE_S) if hung else 0.0
             self._closed_until = self._moved_at + self._pause_s
-            self._changed.notify_all()
+            self._changed.notify()
