@@ -9,6 +9,7 @@ from bitcache_server.cli.output import emit, fields, json_option, moment, note, 
 from bitcache_server.cli.work import work
 from bitcache_server.domain.money import format_sat
 from bitcache_server.domain.payout_state import PayoutState
+from bitcache_server.domain.words import count
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.merchant_payouts import request_merchant_payout
@@ -123,13 +124,19 @@ def reject(payout_id: str, name: str, reason: str) -> None:
 
 @payout.command()
 @click.argument("payout_id", metavar="PAYOUT")
+@click.option("--as", "name", default="", metavar="NAME", help="Who you are; see below.")
 @click.option("--reason", default="", help="Shown to who asked for the payout.")
 @json_option
-def cancel(payout_id: str, reason: str) -> None:
-    """Take back a payout before it is signed; its money goes back."""
+def cancel(payout_id: str, name: str, reason: str) -> None:
+    """Take back a payout before it is signed; its money goes back.
+
+    One that may have been paid since a backup was taken needs an operator who has seen that
+    it was not: with `--as` it asks for your secret, or reads it from standard input.
+    """
+    secret = _secret() if name else ""
     with work() as w:
         with write_transaction(w.session):
-            cancel_payout(w.deps, w.session, payout_id, reason)
+            cancel_payout(w.deps, w.session, payout_id, reason, name=name, secret=secret)
         _emit(w.session, get_payout(w.session, payout_id))
 
 
@@ -157,9 +164,7 @@ def set_aside_(payout_id: str) -> None:
 @click.option(
     "--fee-msat",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="What the network took, in msat; the rest of the reserve goes back.",
+    help="What the network took, in msat; of a transaction on-chain all of it.",
 )
 @click.option(
     "--transaction",
@@ -174,15 +179,15 @@ def resolve(
     is_settled: bool | None,
     reason: str,
     preimage: str,
-    fee_msat: int,
+    fee_msat: int | None,
     transaction: str,
 ) -> None:
     """Say what became of a Lightning payout whose node is gone for good.
 
     Two operators who say the same end it: `--settled` books it as paid, `--failed` gives
     the money back. Refused while the node of the settings knows the payout or does not
-    answer, and while a call to it may be under way. Both must name the same fee. Asks for
-    your secret, or reads it from standard input.
+    answer, and while a call to it may be under way. Both must name the same fee, which is
+    0 if left out over Lightning. Asks for your secret, or reads it from standard input.
 
     \b
     Example:
@@ -220,11 +225,18 @@ def restored() -> None:
     """Say that the database came from a backup, before the jobs start again.
 
     Holds every open payout that may have been paid since the backup: to an address, and
-    behind a link. Invoices go on, because a node pays each once.
+    behind a link; and what merchants are paid next. Invoices go on, because a node pays
+    each once.
     """
     with work() as w:
         held = hold_after_restore(w.deps, w.session)
-    emit({"held": held}, [f"{held} payouts are held. `bitcache payout list` shows them."])
+    emit(
+        {"held": held},
+        [
+            f"{count(held, 'payout is', 'payouts are')} held. `bitcache payout list` shows them.",
+            "So is what merchants are paid next, until one of these payouts is released.",
+        ],
+    )
 
 
 @payout.command()
@@ -256,7 +268,7 @@ def run_now() -> None:
     rows = [[v.id, v.state, format_sat(v.amount_msat), v.reason] for v in views]
     document = {"signed": signed, "payouts": [v.model_dump() for v in views]}
     lines = table(["payout", "state", "amount", "note"], rows)
-    emit(document, [f"{signed} payouts were signed. Not final:", *lines])
+    emit(document, [f"{count(signed, 'payout was', 'payouts were')} signed. Not final:", *lines])
 
 
 @payout.command()
@@ -298,9 +310,10 @@ def _lines(view: OperatorPayoutView) -> list[str]:
             ("payout", view.id),
             ("state", view.state),
             ("owner", view.owner),
-            ("to", f"{view.address} ({view.rail})"),
+            # What waits behind a link has no destination before somebody claims it.
+            ("to", f"{view.address or 'whoever claims the link'} ({view.rail})"),
             ("amount", format_sat(view.amount_msat)),
-            ("network fee", _fee(view)),
+            ("fee reserve" if view.rail == "lightning" else "network fee", _fee(view)),
             ("transaction", view.transaction or "-"),
             ("approved by", ", ".join(view.approvals) or "-"),
             ("note", view.reason or "-"),

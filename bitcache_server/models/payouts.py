@@ -41,8 +41,11 @@ class Payout(Model):
     next_try_at: Mapped[int] = mapped_column(BigInteger, default=0)
     """Not to be tried before; 0 is at once."""
     held_at: Mapped[int | None] = mapped_column(BigInteger)
-    """When the database was said to come from a backup: it may have been paid since, so it
-    is not sent before an operator says so. None for all others."""
+    """When the database was said to come from a backup: it, or its merchant otherwise, may
+    have been paid since, so it is not sent before an operator says so. None for all others."""
+    restored_at: Mapped[int | None] = mapped_column(BigInteger)
+    """When it was open in a database that was said to come from a backup; None after an
+    operator let it go. Over an invoice it goes on, and the node says whether it was paid."""
     batch_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -163,10 +166,22 @@ class PayoutResolution(Model):
     resolved_at: Mapped[int] = mapped_column(BigInteger)
     node_says: Mapped[str] = mapped_column(String(16))
     """The last clear outcome that a node told; empty for none."""
+    node_fee_msat: Mapped[int | None] = mapped_column(BigInteger)
+    """What it says the route took, where it says that it was settled."""
     asked_at: Mapped[int] = mapped_column(BigInteger)
     seen_by: Mapped[str | None] = mapped_column(String(64))
     """The operator who took note of what the node said."""
     seen_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RestoredMerchant(Model):
+    """A merchant who may have been paid since the backup that the database came from. New
+    payouts of theirs are held until an operator lets one go."""
+
+    __tablename__ = "restored_merchants"
+
+    merchant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    restored_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class Refund(Model):

@@ -19,7 +19,7 @@ from bitcache_server.domain.errors import (
     PayoutLimit,
 )
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
-from bitcache_server.domain.payout_state import COUNTED_STATES
+from bitcache_server.domain.payout_state import COUNTED_STATES, OPEN_STATES
 from bitcache_server.ledger import chart
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
@@ -28,6 +28,7 @@ from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.merchant_lock import lock_merchant, payable_msat, require_payable
+from bitcache_server.services.payout_restores import hold_for_merchant
 from bitcache_server.services.payouts import (
     Destination,
     PayoutRequest,
@@ -96,7 +97,8 @@ def request_merchant_payout(
     """Reserve a payout to the merchant's address: an amount, or all that can go now (None).
 
     Sales that are not confirmed or can be undone stay; see ``payable_msat``. The merchant
-    pays the network's fee. The same key returns the same payout. Opens its own transaction.
+    pays the network's fee. The same key returns the same payout. After a restored backup it
+    is held until an operator lets it go. Opens its own transaction.
     Raises UnknownMerchant, PayoutAddressMissing, MerchantBalanceTooLow, PayoutLimit,
     AddressInvalid, PayoutsUnavailable.
     """
@@ -126,7 +128,9 @@ def request_merchant_payout(
         amount_msat = wished_msat or _all_msat(deps, session, merchant_id, destination)
         wanted = PayoutRequest(account, destination, amount_msat, key)
         require_payable(deps, session, merchant_id, wanted.total_msat)
-        return open_payout(deps, session, wanted)
+        payout = open_payout(deps, session, wanted)
+        hold_for_merchant(deps, session, payout, merchant_id)
+        return payout
 
 
 def _all_msat(deps: Deps, session: Session, merchant_id: str, destination: Destination) -> int:
@@ -164,7 +168,13 @@ def schedule_payouts(deps: Deps, session: Session) -> int:
 
 
 def _due(deps: Deps, session: Session) -> list[str]:
-    """Return the merchants whose time and threshold have come."""
+    """Return the merchants whose time and threshold have come.
+
+    While one of theirs is held no other comes on top.
+    """
+    held = select(Payout.owner_account).where(
+        Payout.held_at.is_not(None), Payout.state.in_(OPEN_STATES)
+    )
     newest = (
         select(Payout.owner_account, func.max(Payout.created_at).label("at"))
         .where(Payout.state.in_(COUNTED_STATES))
@@ -174,7 +184,11 @@ def _due(deps: Deps, session: Session) -> list[str]:
     rows = session.execute(
         select(Merchant, newest.c.at)
         .outerjoin(newest, newest.c.owner_account == "merchant:" + Merchant.id)
-        .where(Merchant.payout_every_s > 0, Merchant.payout_address.is_not(None))
+        .where(
+            Merchant.payout_every_s > 0,
+            Merchant.payout_address.is_not(None),
+            ("merchant:" + Merchant.id).not_in(held),
+        )
         .order_by(Merchant.id)
     ).all()
     now = deps.clock()

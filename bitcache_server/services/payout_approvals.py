@@ -105,15 +105,28 @@ def reject_payout(
     return _give_back(deps, session, payout, PayoutState.REJECTED, words)
 
 
-def cancel_payout(deps: Deps, session: Session, payout_id: str, reason: str = "") -> Payout:
+def cancel_payout(
+    deps: Deps,
+    session: Session,
+    payout_id: str,
+    reason: str = "",
+    *,
+    name: str = "",
+    secret: str = "",
+) -> Payout:
     """Take back a payout that no transaction carries; its money goes back to the owner.
 
-    Raises UnknownPayout, and PayoutNotWaiting once a transaction was signed: that one
-    may be sent by anybody who has it, so only its failure frees the money.
+    One that a restored database may have paid needs an operator's name and secret. Raises
+    ApprovalRefused, UnknownPayout, and PayoutNotWaiting once a transaction was signed: that
+    one may be sent by anybody who has it, so only its failure frees the money.
     """
+    if name:
+        authenticate(session, name, secret)
     payout = lock_payout(session, payout_id)
     if payout.state not in UNSIGNED_STATES:
         raise PayoutNotWaiting(f"The payout is {payout.state}; it cannot be taken back any more.")
+    if not name and (payout.held_at is not None or payout.restored_at is not None):
+        raise ApprovalRefused("It may have been paid since the backup; say who you are: --as NAME.")
     return _give_back(deps, session, payout, PayoutState.CANCELLED, reason or "Cancelled.")
 
 

@@ -31,12 +31,18 @@ _OPEN_WORDS = ("", Outcome.PENDING.value)
 
 def contradicted() -> ColumnElement[bool]:
     """Return what is true of a resolution that a node contradicts, of which nobody took note."""
+    booked_msat = (
+        select(PayoutBatch.fee_msat)
+        .where(PayoutBatch.id == PayoutResolution.batch_id)
+        .scalar_subquery()
+    )
     went_out = PayoutResolution.node_says.in_((Outcome.SETTLED.value, Outcome.PENDING.value))
     return and_(
         PayoutResolution.seen_at.is_(None),
         or_(
             and_(PayoutResolution.settled.is_(False), went_out),
             and_(PayoutResolution.settled, PayoutResolution.node_says == Outcome.FAILED.value),
+            and_(PayoutResolution.settled, PayoutResolution.node_fee_msat != booked_msat),
         ),
     )
 
@@ -51,6 +57,8 @@ def ask_resolved(deps: Deps, session: Session, rail: Rail) -> None:
             row.asked_at = deps.clock()
             if says not in ("", row.node_says):
                 row.node_says, row.seen_by, row.seen_at = says, None, None
+                if found.outcome is Outcome.SETTLED:
+                    row.node_fee_msat = found.carrier.fee_msat
                 log.warning(
                     "payout=%s was ended as %s; the node says %s",
                     row.payout_id,

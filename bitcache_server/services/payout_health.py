@@ -13,6 +13,7 @@ from bitcache_server.domain.payout_state import (
     UNSEEN_BATCH_STATES,
     PayoutState,
 )
+from bitcache_server.domain.words import count
 from bitcache_server.models.payouts import Operator, Payout, PayoutBatch, PayoutResolution
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.findings import Finding, fine, problem, warning
@@ -59,7 +60,8 @@ def payout_health(deps: Deps, session: Session) -> PayoutHealth:
     if worst is not None:
         return PayoutHealth(worst.code, worst.number, worst.detail, for_approval)
     on_their_way = _count(session, PayoutState.WAITING) + _count(session, PayoutState.SENDING)
-    return PayoutHealth("ok", on_their_way, f"{on_their_way} are on their way.", for_approval)
+    words = count(on_their_way, "payout is", "payouts are")
+    return PayoutHealth("ok", on_their_way, f"{words} on the way.", for_approval)
 
 
 def _troubles(deps: Deps, session: Session) -> Iterator[Trouble]:
@@ -77,11 +79,13 @@ def _contradicted(session: Session) -> Iterator[Trouble]:
     if not rows:
         return
     first = rows[0]
+    fee = "" if first.node_fee_msat is None else f", with a fee of {first.node_fee_msat} msat"
     yield Trouble(
         "payout_contradicted",
         len(rows),
         f"Operators ended {first.payout_id} as {'settled' if first.settled else 'failed'}; the"
-        f" node says that it is {first.node_says}.{_and_more(rows)} Nothing was booked for that.",
+        f" node says that it is {first.node_says}{fee}.{_and_more(rows)} Nothing was booked for"
+        " that.",
         "Book what is missing or too much (`bitcache ledger withdraw` or `deposit`), then"
         f" `bitcache payout take-note {first.payout_id} --as NAME`.",
     )
@@ -104,20 +108,26 @@ def _held(session: Session) -> Iterator[Trouble]:
         yield Trouble(
             "payouts_held",
             number,
-            f"{number} are held after a restored backup: they may have been paid since.",
+            f"{count(number, 'payout is', 'payouts are')} held after a restored backup, and may"
+            " have been paid since.",
             f"Look at each: `bitcache payout release {first} --as NAME` if it was not paid,"
             " else `bitcache payout resolve`.",
         )
 
 
 def _waiting(session: Session) -> Iterator[Trouble]:
+    # One whose own destination failed has a time of its next try, and needs nobody.
     number, reason = session.execute(
         select(func.count(), func.max(Payout.reason)).where(
-            Payout.state == PayoutState.WAITING, Payout.reason != "", Payout.held_at.is_(None)
+            Payout.state == PayoutState.WAITING,
+            Payout.reason != "",
+            Payout.next_try_at == 0,
+            Payout.held_at.is_(None),
         )
     ).one()
     if number:
-        yield Trouble("payouts_waiting", number, f"{number} wait: {reason}", _LOOK)
+        words = f"{count(number, 'payout waits', 'payouts wait')}: {reason}"
+        yield Trouble("payouts_waiting", number, words, _LOOK)
 
 
 def _long_under_way(deps: Deps, session: Session) -> Iterator[Trouble]:
@@ -131,7 +141,7 @@ def _long_under_way(deps: Deps, session: Session) -> Iterator[Trouble]:
     yield Trouble(
         "payouts_under_way_long",
         len(long),
-        f"{payout_id} is under way over Lightning since {days} days.{_and_more(long)}",
+        f"{payout_id} is under way over Lightning for {count(days, 'day')}.{_and_more(long)}",
         "Most end by themselves within two weeks. If the node that paid is gone for good, two"
         f" operators end it: `bitcache payout resolve {payout_id} --as NAME`.",
         is_urgent=False,
@@ -173,13 +183,14 @@ def _approvals(session: Session, waiting: int) -> Iterator[Finding]:
         yield problem(
             "payouts",
             "operators_missing",
-            f"{waiting} wait for approval and there are {operators} operators.",
+            f"{count(waiting, 'payout waits', 'payouts wait')} for approval, with "
+            f"{count(operators, 'operator')}.",
             "Add people: `bitcache operator add NAME`.",
         )
     elif waiting:
         yield warning(
             "payouts",
             "approval_needed",
-            f"{waiting} wait for approval.",
+            f"{count(waiting, 'payout waits', 'payouts wait')} for approval.",
             "Two operators approve each: `bitcache payout approve PAYOUT --as NAME`.",
         )

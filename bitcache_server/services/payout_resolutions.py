@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import (
@@ -27,9 +28,6 @@ from bitcache_server.domain.errors import (
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import (
     OPEN_BATCH_STATES,
-    UNSIGNED_STATES,
-    BatchState,
-    PayoutState,
 )
 from bitcache_server.models.payouts import (
     Operator,
@@ -39,7 +37,7 @@ from bitcache_server.models.payouts import (
     PayoutWord,
 )
 from bitcache_server.models.session import write_transaction
-from bitcache_server.rails.base import StreamRail
+from bitcache_server.rails.base import ChainRail
 from bitcache_server.rails.lightning.decoding import preimage_fits
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payout_approvals import (
@@ -48,6 +46,7 @@ from bitcache_server.services.payout_approvals import (
     authenticate,
 )
 from bitcache_server.services.payout_failures import after_failure
+from bitcache_server.services.payout_lost import lost_batch, may_be_lost
 from bitcache_server.services.payout_orders import MAX_TEXT_CHARS
 from bitcache_server.services.payout_singles import is_being_sent
 from bitcache_server.services.payout_steps import (
@@ -57,9 +56,10 @@ from bitcache_server.services.payout_steps import (
     mark_sent,
     open_batch,
     settle,
+    settle_with,
 )
+from bitcache_server.services.payout_witness import is_stranger
 from bitcache_server.services.payouts import get_payout, lock_payout
-from bitcache_server.tokens.secrets import new_id
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,9 @@ class Ending:
     """How they know. Who was to be paid sees it when it failed."""
     preimage: str = ""
     """64 hexadecimal digits: the payee's proof."""
-    fee_msat: int = 0
-    """What the network took, where that is known. The rest of the reserve goes back."""
+    fee_msat: int | None = None
+    """What the network took. Over Lightning the rest of the reserve goes back, and None is 0;
+    a transaction of a chain has none but what the miners took for all of it."""
     reference: str = ""
     """The payment hash or the transaction id of a payment that the database has lost."""
 
@@ -93,16 +94,35 @@ def resolve_payout(
     """
     session.rollback()
     asked = _asked(session, payout_id)
+    most_fee_msat = _most_fee_msat(deps, get_payout(session, payout_id))
     session.rollback()
-    ending = _checked(ending, asked)
+    ending = _checked(ending, asked, most_fee_msat)
     if asked is not None:
-        _require_nobody_knows(deps, asked)
+        _require_nobody_knows(deps, session, asked)
+    try:
+        return _store_word(deps, session, payout_id, name, secret, ending, asked)
+    except IntegrityError as error:
+        # Others told of the same transaction at this moment, for another payout.
+        raise PayoutUnderWay("Somebody was faster; say it again.") from error
+
+
+def _store_word(
+    deps: Deps,
+    session: Session,
+    payout_id: str,
+    name: str,
+    secret: str,
+    ending: Ending,
+    asked: OpenBatch | None,
+) -> Payout:
     with write_transaction(session):
         authenticate(session, name, secret)
         batch = _lock_same(deps, session, asked) if asked else None
         payout = lock_payout(session, payout_id)
         if payout.batch_id != (batch.id if batch else None):
             raise PayoutUnderWay("Something became of the payout meanwhile; look at it again.")
+        if batch is None and not may_be_lost(payout):
+            raise PayoutUnderWay(f"The payout is {payout.state} by now; look at it again.")
         names = _say(deps, session, payout, name, ending)
         if len(names) >= APPROVALS_NEEDED:
             _end(deps, session, payout, batch, ending, names)
@@ -121,7 +141,7 @@ def _asked(session: Session, payout_id: str) -> OpenBatch | None:
     row = session.get(PayoutBatch, payout.batch_id) if payout.batch_id else None
     if row is not None and row.state in OPEN_BATCH_STATES and row.sends:
         return open_batch(row)
-    if row is None and payout.held_at is not None and payout.state in UNSIGNED_STATES:
+    if row is None and may_be_lost(payout):
         return None
     raise PayoutNotWaiting(
         f"The payout is {payout.state}. Only a Lightning payment under way, or a payout that is"
@@ -129,7 +149,13 @@ def _asked(session: Session, payout_id: str) -> OpenBatch | None:
     )
 
 
-def _checked(ending: Ending, asked: OpenBatch | None) -> Ending:
+def _most_fee_msat(deps: Deps, payout: Payout) -> int | None:
+    """Return the largest fee that makes sense; None for what pays many payouts at once."""
+    is_chain = isinstance(deps.rails.get(payout.rail), ChainRail)
+    return None if is_chain else payout.amount_msat + payout.fee_msat
+
+
+def _checked(ending: Ending, asked: OpenBatch | None, most_fee_msat: int | None) -> Ending:
     """Return what is said in its normal form; raise InvalidRequest or PreimageWrong."""
     preimage, reference = ending.preimage.strip().lower(), ending.reference.strip().lower()
     for text in (preimage, reference):
@@ -147,18 +173,23 @@ def _checked(ending: Ending, asked: OpenBatch | None) -> Ending:
         known = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
     if not known:
         raise InvalidRequest("Say which payment it was: --preimage HEX or --transaction HASH.")
+    fee_msat = ending.fee_msat
+    if most_fee_msat is None and fee_msat is None:
+        raise InvalidRequest("Say what the miners took for the whole transaction: --fee-msat N.")
+    if most_fee_msat is not None and (fee_msat or 0) > most_fee_msat:
+        raise InvalidRequest("The fee is larger than the payout.")
     if (preimage and not preimage_fits(preimage, known)) or reference not in ("", known):
         raise PreimageWrong(f"That does not belong to the payment {known}.")
     return Ending(
         ending.is_settled,
         ending.reason.strip()[:MAX_REASON_CHARS],
         preimage,
-        ending.fee_msat,
+        fee_msat or 0,
         known,
     )
 
 
-def _require_nobody_knows(deps: Deps, asked: OpenBatch) -> None:
+def _require_nobody_knows(deps: Deps, session: Session, asked: OpenBatch) -> None:
     """Ask the node that is set up, if there is one, whether it knows the payment."""
     if not deps.settings.lightning_backend:
         return
@@ -166,7 +197,9 @@ def _require_nobody_knows(deps: Deps, asked: OpenBatch) -> None:
     if rail is None:
         raise PayoutNodeSilent("Add lightning to the rails in the settings, so that it is asked.")
     found = rail.lookup_payout(asked.prepared)
-    if found.missing and asked.sent_at is not None:
+    if found.missing and (
+        asked.sent_at is not None or is_stranger(session, rail, asked.created_at)
+    ):
         return
     if found.missing:
         raise PayoutUnderWay(
@@ -194,9 +227,7 @@ def _lock_same(deps: Deps, session: Session, asked: OpenBatch) -> PayoutBatch:
 def _say(deps: Deps, session: Session, payout: Payout, name: str, ending: Ending) -> Sequence[str]:
     """Store an operator's word; return all operators whose last word is the same."""
     batch_id = payout.batch_id or ""
-    if ending.fee_msat > payout.amount_msat + payout.fee_msat:
-        raise InvalidRequest("The fee is larger than the payout.")
-    last = _last_words(session, payout.id, batch_id)
+    last = _last_words(session, payout)
     before = last.get(name)
     if before is not None and _means(before) == _facts(ending):
         raise ApprovalRefused(f"{name} said so before; another operator must, too.")
@@ -210,25 +241,30 @@ def _say(deps: Deps, session: Session, payout: Payout, name: str, ending: Ending
             operator=name,
             settled=ending.is_settled,
             reference=ending.reference,
-            fee_msat=ending.fee_msat,
+            fee_msat=ending.fee_msat or 0,
             preimage=ending.preimage,
             reason=ending.reason,
             said_at=deps.clock(),
         )
     )
     session.flush()
-    last = _last_words(session, payout.id, batch_id)
+    last = _last_words(session, payout)
     return sorted(who for who, word in last.items() if _means(word) == _facts(ending))
 
 
-def _last_words(session: Session, payout_id: str, batch_id: str) -> dict[str, PayoutWord]:
-    """Return the last word of each operator who is one still."""
+def _last_words(session: Session, payout: Payout) -> dict[str, PayoutWord]:
+    """Return the last word of each operator who is one still.
+
+    Of a payout that is in doubt nothing counts that was said before the last restore.
+    """
+    since = 0 if payout.batch_id else payout.held_at or payout.restored_at or 0
     query = (
         select(PayoutWord)
         .join(Operator, Operator.name == PayoutWord.operator)
         .where(
-            PayoutWord.payout_id == payout_id,
-            PayoutWord.batch_id == batch_id,
+            PayoutWord.payout_id == payout.id,
+            PayoutWord.batch_id == (payout.batch_id or ""),
+            PayoutWord.said_at >= since,
             Operator.removed_at.is_(None),
         )
         .order_by(PayoutWord.number)
@@ -242,7 +278,7 @@ def _means(word: PayoutWord) -> tuple[bool, str, int]:
 
 def _facts(ending: Ending) -> tuple[bool, str, int]:
     """Return what two operators must agree on."""
-    return ending.is_settled, ending.reference, ending.fee_msat
+    return ending.is_settled, ending.reference, ending.fee_msat or 0
 
 
 def _end(
@@ -253,7 +289,13 @@ def _end(
     ending: Ending,
     names: Sequence[str],
 ) -> None:
-    batch = batch or _lost_batch(deps, session, payout, ending)
+    fee_msat = ending.fee_msat or 0
+    if batch is None:
+        batch, is_settled = lost_batch(deps, session, payout, ending.reference, fee_msat)
+        if is_settled:
+            settle_with(deps, session, batch, payout)
+            log.warning("payout=%s was paid by %s, said %s", payout.id, batch.reference, names)
+            return
     said = f"{' and '.join(names)} said that it {'was paid' if ending.is_settled else 'failed'}."
     batch.detail = f"{said} {ending.reason}".strip()[:MAX_TEXT_CHARS]
     session.add(
@@ -267,7 +309,7 @@ def _end(
         )
     )
     if ending.is_settled:
-        batch.fee_msat = ending.fee_msat
+        batch.fee_msat = fee_msat
         mark_sent(batch, deps.clock())
         settle(deps, session, batch)
     else:
@@ -276,27 +318,3 @@ def _end(
             after_failure(deps, session, failed, words, is_last=True)
     session.flush()
     log.warning("payout=%s was ended by operators: %s", payout.id, batch.detail)
-
-
-def _lost_batch(deps: Deps, session: Session, payout: Payout, ending: Ending) -> PayoutBatch:
-    """Store the payment that the database has lost; it pays for one payout only."""
-    same = (PayoutBatch.rail == payout.rail, PayoutBatch.reference == ending.reference)
-    if session.scalar(select(PayoutBatch.id).where(*same).limit(1)) is not None:
-        raise InvalidRequest("That payment stands for another payout already.")
-    is_single = isinstance(deps.rail(payout.rail), StreamRail)
-    batch = PayoutBatch(
-        id=new_id("pb"),
-        rail=payout.rail,
-        reference=ending.reference,
-        raw="",
-        amount_msat=payout.amount_msat,
-        fee_msat=ending.fee_msat,
-        sends=1 if is_single else 0,
-        state=BatchState.SENT.value,
-        detail="",
-        created_at=deps.clock(),
-    )
-    session.add(batch)
-    payout.state, payout.batch_id = PayoutState.SENDING.value, batch.id
-    session.flush()
-    return batch

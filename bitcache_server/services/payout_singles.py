@@ -51,12 +51,16 @@ from bitcache_server.services.payout_steps import (
     settle,
     store_batch,
 )
+from bitcache_server.services.payout_witness import lookup_unsent, testified
 from bitcache_server.services.payouts import lock_payout
 
 log = logging.getLogger(__name__)
 
 #: No call to a node takes so long: an announced one without an answer has ended by then.
 SENDING_S = 300
+#: An announced call is made at once, or not at all: a process that was paused in between
+#: must not pay what others booked as failed meanwhile.
+CALL_WITHIN_S = 60
 #: What is told of a payment that the node had under way and does not know any more.
 _FORGOTTEN = "The node had this payment under way and does not know it now: was it replaced?"
 
@@ -79,7 +83,7 @@ def run_single_payouts(deps: Deps, session: Session, rail: Rail) -> int:
         owner = owners[one.payout_id]
         if _asks_an_address(one) and owner in later:
             continue
-        why = why_no_slot(deps, session, owner, rail.name)
+        why = why_no_slot(deps, session, owner, rail.name, one.amount_msat)
         session.rollback()
         if why:
             no_slot[why].append(one)
@@ -115,7 +119,7 @@ def _pay(deps: Deps, session: Session, rail: Rail, order: PayoutOrder) -> bool:
     try:
         prepared = rail.prepare_payout([order])
     except AddressInvalid as error:
-        _give_up(deps, session, order, error.detail)
+        _give_up_unpaid(deps, session, rail, order, error.detail)
         return False
     except (PayoutLimit, PayoutsUnavailable) as error:
         explain(session, [order], error.detail)
@@ -130,6 +134,31 @@ def _pay(deps: Deps, session: Session, rail: Rail, order: PayoutOrder) -> bool:
     if stored is not None:
         _send(deps, session, rail, stored)
     return stored is not None
+
+
+def _give_up_unpaid(
+    deps: Deps, session: Session, rail: Rail, order: PayoutOrder, words: str
+) -> None:
+    """Give up what cannot be paid any more, unless it was paid by what we have forgotten.
+
+    A database from a backup does not know; the node does. A payment that it has is stored
+    as if it were sent now, and ends as any other.
+    """
+    found = lookup_unsent(deps, session, rail, order)
+    if found is None or found.missing or _is_taken(session, rail, found):
+        _give_up(deps, session, order, words)
+    elif found.outcome is Outcome.UNKNOWN:
+        explain(session, [order], f"{words} {found.detail}")
+    else:
+        carrier = replace(found.carrier, fee_msat=order.max_fee_msat or 0)
+        stored = _store(deps, session, rail, order, carrier)
+        if stored is not None:
+            _ask(deps, session, rail, stored)
+
+
+def _is_taken(session: Session, rail: Rail, found: PayoutLookup) -> bool:
+    """Return whether what the node knows is the payment of another payout."""
+    return batch_with(session, rail.name, found.carrier.reference) is not None
 
 
 def _give_up(deps: Deps, session: Session, order: PayoutOrder, words: str) -> None:
@@ -186,7 +215,11 @@ def _send(deps: Deps, session: Session, rail: Rail, asked: OpenBatch) -> None:
     """Send what was announced, and ask how it went.
 
     Only a clear answer ends the announcement: a call that timed out may still get through.
+    An announcement that has grown old is left to the next pass, which makes a new one.
     """
+    if deps.clock() - (asked.sending_since or 0) > CALL_WITHIN_S:
+        log.warning("rail=%s payment=%s is announced anew", rail.name, asked.prepared.reference)
+        return
     if rail.send_payout(asked.prepared) is not Outcome.UNKNOWN:
         with write_transaction(session):
             batch = lock_asked(session, asked)
@@ -200,7 +233,7 @@ def _send(deps: Deps, session: Session, rail: Rail, asked: OpenBatch) -> None:
 
 def _ask(deps: Deps, session: Session, rail: Rail, asked: OpenBatch) -> PayoutLookup:
     """Ask the rail about a payment, and store what it says."""
-    found = _believed(asked, rail.lookup_payout(asked.prepared))
+    found = _believed(session, rail, asked, rail.lookup_payout(asked.prepared))
     detail = found.detail[:MAX_TEXT_CHARS]
     is_news = found.outcome is not Outcome.UNKNOWN or detail != asked.detail
     if is_news and (found.outcome, asked.state) != (Outcome.PENDING, BatchState.SENT):
@@ -209,14 +242,14 @@ def _ask(deps: Deps, session: Session, rail: Rail, asked: OpenBatch) -> PayoutLo
     return found
 
 
-def _believed(asked: OpenBatch, found: PayoutLookup) -> PayoutLookup:
+def _believed(session: Session, rail: Rail, asked: OpenBatch, found: PayoutLookup) -> PayoutLookup:
     """Return the answer; who had a payment under way cannot say that it never left.
 
     A node that forgot it, or another one in its place, knows nothing of what may still
     settle. It is neither sent again nor given up before a clear word, however long.
     """
     if asked.sent_at is None or not found.missing:
-        return found
+        return testified(session, rail, found, asked.created_at)
     return replace(found, outcome=Outcome.UNKNOWN, detail=_FORGOTTEN, missing=False)
 
 

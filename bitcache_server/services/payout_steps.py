@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.payout_state import OPEN_BATCH_STATES, BatchState, PayoutState
-from bitcache_server.ledger.payout_recipes import settle_batch
+from bitcache_server.ledger.payout_recipes import pay_out, settle_batch
 from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.rails.base import PayoutOrder, PreparedPayout
 from bitcache_server.services.deps import Deps
@@ -39,6 +39,8 @@ class OpenBatch:
     sends: int = 0
     sent_at: int | None = None
     """When the rail first said that it is out; None before."""
+    created_at: int = 0
+    sending_since: int | None = None
 
 
 def open_batches(session: Session, rail: str) -> list[OpenBatch]:
@@ -56,7 +58,17 @@ def open_batches(session: Session, rail: str) -> list[OpenBatch]:
 def open_batch(row: PayoutBatch) -> OpenBatch:
     """Return a transaction apart from the session."""
     prepared = PreparedPayout(row.reference, row.raw, row.amount_msat, row.fee_msat)
-    return OpenBatch(row.id, row.rail, row.state, row.detail, prepared, row.sends, row.sent_at)
+    return OpenBatch(
+        row.id,
+        row.rail,
+        row.state,
+        row.detail,
+        prepared,
+        row.sends,
+        row.sent_at,
+        row.created_at,
+        row.sending_since,
+    )
 
 
 def lock_batch(session: Session, batch_id: str) -> PayoutBatch:
@@ -144,6 +156,15 @@ def settle(deps: Deps, session: Session, batch: PayoutBatch) -> None:
     ]
     settle_batch(session, batch.id, batch.rail, reserves, batch.fee_msat, now)
     batch.state, batch.settled_at = BatchState.SETTLED.value, now
+    session.flush()
+
+
+def settle_with(deps: Deps, session: Session, batch: PayoutBatch, payout: Payout) -> None:
+    """Book one more payout that a settled transaction paid; what the network took is booked."""
+    payout.state, payout.batch_id = PayoutState.SETTLED.value, batch.id
+    payout.settled_at, payout.reason = deps.clock(), ""
+    batch.amount_msat += payout.amount_msat
+    pay_out(session, reserve_of(payout), batch.rail, deps.clock())
     session.flush()
 
 

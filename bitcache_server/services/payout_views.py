@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.payout_state import OPEN_STATES, PayoutState
+from bitcache_server.domain.payout_state import OPEN_STATES, UNSIGNED_STATES, PayoutState
 from bitcache_server.models.catalog import Site
 from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
@@ -16,6 +16,8 @@ from bitcache_server.services.payout_resolutions import words_about
 #: Whose reason is meant for who would have been paid.
 _EXPLAINED = (PayoutState.CANCELLED, PayoutState.REJECTED, PayoutState.FAILED)
 _HELD = "Held after a restored backup: it may have been paid since."
+_HELD_NEW = "Held after a restored backup: the merchant may have been paid this since."
+_MAY_BE_PAID = "It was open in a restored backup: the node may have paid it since, and will tell."
 #: Shown of a long destination: an invoice has hundreds of characters.
 _HEAD_CHARS, _TAIL_CHARS = 16, 8
 
@@ -87,8 +89,7 @@ def operator_payout_view(session: Session, payout: Payout) -> OperatorPayoutView
     """Return everything that is known."""
     batch = _batch(session, payout)
     open_reason = payout.reason or (batch.detail if batch else "")
-    if payout.held_at is not None and payout.state in OPEN_STATES:
-        open_reason = f"{_HELD} {open_reason}".strip()
+    open_reason = f"{_doubt(payout)} {open_reason}".strip()
     return OperatorPayoutView(
         **_common(payout, batch),
         owner=payout.owner_account,
@@ -100,6 +101,14 @@ def operator_payout_view(session: Session, payout: Payout) -> OperatorPayoutView
             for word in words_about(session, payout.id)
         ],
     )
+
+
+def _doubt(payout: Payout) -> str:
+    """Return what a restored backup leaves in doubt about a payout; empty for nothing."""
+    if payout.held_at is not None and payout.state in OPEN_STATES:
+        return _HELD if payout.restored_at is not None else _HELD_NEW
+    in_doubt = payout.restored_at is not None and payout.state in UNSIGNED_STATES
+    return _MAY_BE_PAID if in_doubt else ""
 
 
 def _batch(session: Session, payout: Payout) -> PayoutBatch | None:

@@ -147,3 +147,20 @@ def test_after_a_restored_backup(cli: Cli, merchant_id: str) -> None:
     settled = cli.ask("payout", "list", "--state", "settled")["payouts"]
     assert {one["id"] for one in settled} == set(asked)
     assert cli.ask("ledger", "audit")["clean"]
+
+
+def test_an_operator_cancels_what_may_have_been_paid(cli: Cli, merchant_id: str) -> None:
+    secret = _operators(cli)["ada"]
+    assert "what merchants are paid next" in cli.run("payout", "restored").stdout
+    asked = cli.ask("payout", "request", merchant_id, "--sat", "30000")["id"]
+    assert "the merchant may have been paid this" in cli.run("payout", "list").stdout
+    cancel = ("payout", "cancel", asked)
+    assert cli.refuse(*cancel)[0] == "approval_refused"
+    assert cli.refuse(*cancel, "--as", "ada", stdin="wrong")[0] == "approval_refused"
+    assert cli.ask(*cancel, "--as", "ada", stdin=secret)["state"] == "cancelled"
+    assert cli.ask("merchant", "show", merchant_id)["balance_msat"] == 100_000_000
+    again = cli.ask("payout", "request", merchant_id, "--sat", "30000")["id"]
+    cli.ask("payout", "release", again, "--as", "ada", stdin=secret)
+    cli.ask("payout", "request", merchant_id, "--sat", "20000")
+    assert cli.ask("payout", "run-now")["signed"] == 2
+    assert cli.ask("ledger", "audit")["clean"]

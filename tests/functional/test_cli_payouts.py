@@ -67,11 +67,11 @@ def test_what_people_see(cli: Cli, merchant_id: str, rail: FakeRail) -> None:
     sent = cli.run("payout", "run-now")
     assert sent.exit_code == 0
     assert "0 payouts were signed" in sent.stdout
-    assert "The wallet holds 0 sat" in sent.stdout
+    assert "The wallet holds 0 sats" in sent.stdout
     shown = cli.run("payout", "show", asked).stdout
-    for line in ("state        waiting", "amount       30000 sat", "network fee  141 sat"):
+    for line in ("state        waiting", "amount       30,000 sats", "network fee  141 sats"):
         assert line in shown
-    assert "The wallet holds 0 sat" in cli.run("payout", "list").stdout
+    assert "The wallet holds 0 sats" in cli.run("payout", "list").stdout
     doctor = cli.ask("doctor", exit_code=1)
     [finding] = [f for f in doctor["findings"] if f["name"] == "payouts"]
     assert finding["code"] == "payouts_waiting"

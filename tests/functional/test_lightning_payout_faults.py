@@ -18,10 +18,11 @@ from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import PayoutLookup, PreparedPayout
-from bitcache_server.rails.lightning.backend import Sent
+from bitcache_server.rails.lightning.backend import PayOrder, Sent
 from bitcache_server.rails.lightning.scripted import ScriptedBackend
+from bitcache_server.services import payout_singles, withdraw
 from bitcache_server.services.payout_approvals import cancel_payout
-from bitcache_server.services.payout_singles import SENDING_S
+from bitcache_server.services.payout_singles import CALL_WITHIN_S, SENDING_S
 from tests.support.books import open_wallet
 from tests.support.databases import Databases
 from tests.support.lightning_payouts import (
@@ -102,6 +103,136 @@ def test_a_node_that_was_replaced_frees_nothing_and_pays_nothing_again(
     assert held(shop, chart.payout(payout_id)) == AMOUNT_MSAT + RESERVE_MSAT
     # The first one is back, and knows.
     shop.lightning.pay(orders[0])
+    pay_out(shop)
+    assert states(shop, payout_id) == ["settled"]
+
+
+def _paid_before(shop: LightningWorld) -> str:
+    """Have one payment settled, which the node knows; return its hash."""
+    asked(shop, Outcome.SETTLED, key="before")
+    pay_out(shop)
+    shop.clock.pass_time(1)
+    return last_hash(shop)
+
+
+@pytest.mark.parametrize("wait_s", [SENDING_S, HOUR_S + 601])
+def test_a_node_that_died_in_the_call_and_was_replaced_frees_nothing(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch, wait_s: int
+) -> None:
+    """The first node carries it out and is never heard again; the second knows nothing."""
+    before = _paid_before(shop)
+    balance_msat = own_msat(shop)
+    payout_id = withdraw_to(shop, shop.lightning.foreign_invoice(AMOUNT_MSAT))
+    with recorded_payments(shop, monkeypatch) as orders:
+        with monkeypatch.context() as patch:
+            gone = Sent(Outcome.UNKNOWN, 0, "", "Nothing listens.")
+
+            def die(order: PayOrder) -> Sent:
+                orders.append(order)
+                return gone
+
+            patch.setattr(shop.lightning, "pay", die)
+            patch.setattr(shop.lightning, "lookup_payment", lambda _: gone)
+            pay_out(shop)
+        assert batches(shop)[-1].sent_at is None
+        ask = shop.lightning.lookup_payment
+        unknown = Sent(Outcome.UNKNOWN, 0, "", "", missing=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(shop.lightning, "lookup_payment", lambda _: unknown)
+            shop.clock.pass_time(wait_s)
+            pay_out(shop)
+            assert "was it replaced" in batches(shop)[-1].detail
+            # What the second one pays later says nothing about the first.
+            asked(shop, Outcome.SETTLED, key="later")
+            patch.setattr(
+                shop.lightning,
+                "lookup_payment",
+                lambda it: unknown if it in (before, orders[0].payment_hash) else ask(it),
+            )
+            pay_out(shop)
+            shop.clock.pass_time(wait_s)
+            pay_out(shop)
+        assert states(shop, payout_id) == ["sending"]
+        assert len([one for one in orders if one.payment_hash == orders[0].payment_hash]) == 1
+        assert own_msat(shop) == balance_msat - 2 * AMOUNT_MSAT - RESERVE_MSAT
+        # The first one is back; it was never told after all.
+        pay_out(shop)
+    assert states(shop, payout_id) == ["failed" if wait_s > HOUR_S else "settled"]
+
+
+def test_a_witness_of_whom_nobody_can_tell_frees_nothing(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _paid_before(shop)
+    payout_id = asked(shop, Outcome.SETTLED)
+    _killed(shop, monkeypatch, _die)
+    ask, silent = shop.lightning.lookup_payment, Sent(Outcome.UNKNOWN, 0, "", "Nothing listens.")
+    shop.clock.pass_time(HOUR_S + 601)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            shop.lightning, "lookup_payment", lambda it: silent if it == before else ask(it)
+        )
+        pay_out(shop)
+        assert states(shop, payout_id) == ["sending"]
+    pay_out(shop)
+    assert states(shop, payout_id) == ["failed"]
+
+
+def test_a_new_node_that_refuses_is_believed(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was replaced while nothing was under way, and this process heard it say no."""
+    shop.lightning.forget(_paid_before(shop))
+    payout_id = asked(shop, Outcome.SETTLED)
+    refusal = Sent(Outcome.FAILED, 0, "", "There is no route.")
+    monkeypatch.setattr(shop.lightning, "pay", lambda _: refusal)
+    pay_out(shop)
+    assert states(shop, payout_id) == ["failed"]
+
+
+def test_a_process_that_was_paused_before_the_call_makes_it_no_more(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payout_id = withdraw_to(shop, shop.lightning.foreign_invoice(AMOUNT_MSAT))
+    announce = payout_singles._store
+
+    def others(_: int) -> None:
+        for _ in range(2):
+            shop.clock.pass_time(SENDING_S + 1)
+            pay_out(shop)
+
+    def paused(*args: Any) -> object:
+        """Return after others booked the payment as failed."""
+        stored = announce(*args)
+        monkeypatch.undo()
+        shop.lightning.plan_payment(Outcome.FAILED, detail="no route")
+        together(shop, 1, others)
+        return stored
+
+    monkeypatch.setattr(payout_singles, "_store", paused)
+    pay_out(shop)
+    assert states(shop, payout_id) == ["failed"]
+    assert own_msat(shop) == BALANCE_MSAT
+    assert shop.lightning.delivered_msat(last_hash(shop)) == ()
+
+
+@pytest.mark.parametrize("pause_s", [CALL_WITHIN_S, CALL_WITHIN_S + 1])
+def test_what_was_not_sent_in_time_is_announced_anew(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch, pause_s: int
+) -> None:
+    payout_id = asked(shop, Outcome.SETTLED)
+    announce = payout_singles._store
+
+    def paused(*args: Any) -> object:
+        stored = announce(*args)
+        shop.clock.pass_time(pause_s)
+        return stored
+
+    with monkeypatch.context() as patch:
+        patch.setattr(payout_singles, "_store", paused)
+        pay_out(shop)
+    assert states(shop, payout_id) == ["settled" if pause_s == CALL_WITHIN_S else "sending"]
+    shop.clock.pass_time(SENDING_S)
     pay_out(shop)
     assert states(shop, payout_id) == ["settled"]
 
@@ -365,6 +496,13 @@ def test_many_processes_at_once_pay_once(
     assert len(transfers(shop, Kind.PAYOUT)) == 4
 
 
+@pytest.fixture
+def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let withdrawals be asked for at the same moment, so that none sees the other's invoice."""
+    monkeypatch.setattr(withdraw, "refuse_used_invoice", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unseen")
 def test_one_invoice_is_paid_once_whoever_asks(shop: LightningWorld) -> None:
     open_wallet(shop.session, "wa_2", balance_msat=BALANCE_MSAT)
     invoice = shop.lightning.foreign_invoice(AMOUNT_MSAT)
@@ -376,6 +514,7 @@ def test_one_invoice_is_paid_once_whoever_asks(shop: LightningWorld) -> None:
     assert len(transfers(shop, Kind.PAYOUT)) == 1
 
 
+@pytest.mark.usefixtures("unseen")
 def test_an_invoice_that_failed_is_not_tried_again(shop: LightningWorld) -> None:
     """Its node might still be at the first try."""
     shop.lightning.plan_payment(Outcome.FAILED)

@@ -97,11 +97,11 @@ def _lost(shop: LightningWorld) -> str:
     return payout_id
 
 
-def _comes_back(shop: LightningWorld, outcome: Outcome) -> None:
+def _comes_back(shop: LightningWorld, outcome: Outcome, fee_msat: int = 0) -> None:
     """Let the first node be back, with what became of the payment there."""
     [batch] = batches(shop)
     prepared = PreparedPayout(batch.reference, batch.raw, batch.amount_msat, RESERVE_MSAT)
-    shop.lightning.plan_payment(outcome)
+    shop.lightning.plan_payment(outcome, fee_msat)
     shop.lightning_rail.send_payout(prepared)
     shop.clock.pass_time(ASK_AGAIN_S)
 
@@ -277,6 +277,21 @@ def test_what_the_jobs_end_by_themselves_is_left_to_them(
     assert states(shop, payout_id) == ["failed"]
 
 
+def test_a_call_to_a_node_that_was_replaced_is_theirs_to_end(
+    shop: LightningWorld, team: Operators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = asked(shop, Outcome.SETTLED, key="earlier")
+    pay_out(shop)
+    payment_hash = last_hash(shop)
+    payout_id = _called(shop, monkeypatch)
+    shop.clock.pass_time(SENDING_S)
+    with pytest.raises(PayoutUnderWay, match="by themselves"):
+        _say(team, payout_id, "ada", FAILED)
+    shop.lightning.forget(payment_hash)
+    _both_say(team, payout_id, FAILED)
+    assert states(shop, earlier, payout_id) == ["settled", "failed"]
+
+
 def test_what_became_known_while_the_node_was_asked_counts(
     shop: LightningWorld, team: Operators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +420,24 @@ def test_a_node_that_comes_back_and_agrees_is_no_news(
     pay_out(shop)
     assert _findings(shop) == ["ok"]
     assert len(transfers(shop, Kind.PAYOUT)) == (outcome is Outcome.SETTLED)
+
+
+def test_a_node_that_comes_back_and_names_another_fee_is_reported(
+    shop: LightningWorld, team: Operators
+) -> None:
+    payout_id = _lost(shop)
+    _both_say(team, payout_id, replace(PAID, fee_msat=7))
+    _comes_back(shop, Outcome.SETTLED, fee_msat=9)
+    pay_out(shop)
+    assert _findings(shop) == ["payout_contradicted"]
+    assert "a fee of 9 msat" in payout_health(shop.deps, shop.session).detail
+    shop.session.rollback()
+    assert held(shop, chart.clearing("lightning")) == AMOUNT_MSAT + 7
+    with write_transaction(shop.session):
+        take_note(shop.deps, shop.session, payout_id, "ada", team.secrets["ada"])
+    shop.clock.pass_time(ASK_AGAIN_S)
+    pay_out(shop)
+    assert _findings(shop) == ["ok"]
 
 
 def test_the_node_is_not_asked_all_the_time(

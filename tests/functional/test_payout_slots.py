@@ -10,7 +10,7 @@ from bitcache_server.domain.outcome import Outcome
 from bitcache_server.ledger import chart
 from bitcache_server.services.merchant_payouts import request_merchant_payout, set_payout_terms
 from bitcache_server.services.payout_health import payout_health
-from bitcache_server.services.payout_slots import readers_share
+from bitcache_server.services.payout_slots import SMALL_BELOW_MSAT, readers_share, small_share
 from bitcache_server.services.withdraw import quote_withdrawal, request_withdrawal
 from bitcache_server.services.withdraw_claims import claim, claim_terms
 from bitcache_server.services.withdraw_links import (
@@ -47,17 +47,21 @@ def shop(tmp_path: Path, database_url: str) -> Iterator[LightningWorld]:
         assert_payouts_sound(world)
 
 
-def _ask(shop: LightningWorld, key: str, wallet_id: str = "wa_1") -> str:
+def _ask(
+    shop: LightningWorld, key: str, wallet_id: str = "wa_1", amount_msat: int = AMOUNT_MSAT
+) -> str:
     try:
-        invoice = shop.lightning.foreign_invoice(AMOUNT_MSAT)
+        invoice = shop.lightning.foreign_invoice(amount_msat)
         return withdraw_to(shop, invoice, wallet_id=wallet_id, key=key)
     finally:
         shop.session.rollback()
 
 
-def _hold_back(shop: LightningWorld, key: str, wallet_id: str = "wa_1") -> str:
+def _hold_back(
+    shop: LightningWorld, key: str, wallet_id: str = "wa_1", amount_msat: int = AMOUNT_MSAT
+) -> str:
     """Withdraw to somebody who lets the payment hang."""
-    payout_id = _ask(shop, key, wallet_id)
+    payout_id = _ask(shop, key, wallet_id, amount_msat)
     shop.lightning.plan_payment(Outcome.PENDING)
     pay_out(shop)
     return payout_id
@@ -206,3 +210,24 @@ def test_readers_leave_room_for_merchants_and_what_finds_none_waits(
         _release_one(shop)
     pay_out(shop)
     assert states(shop, *merchants, gift.payout_id) == ["settled"] * 3
+
+
+def test_small_ones_that_are_held_back_do_not_stop_larger_ones(shop: LightningWorld) -> None:
+    small_msat = SMALL_BELOW_MSAT - 1_000
+    assert small_share(MOST) == 2
+    held_back = [_hold_back(shop, str(n), f"wa_{n}", small_msat) for n in (1, 2)]
+    with pytest.raises(TooManyPayouts, match="just now"):
+        _ask(shop, "small", "wa_3", small_msat)
+    large = _ask(shop, "large", "wa_3", SMALL_BELOW_MSAT)
+    pay_out(shop)
+    assert states(shop, *held_back, large) == ["sending", "sending", "settled"]
+    _release_one(shop)
+    assert states(shop, _ask(shop, "small", "wa_3", small_msat)) == ["waiting"]
+
+
+def test_small_ones_that_larger_ones_leave_no_room_for(shop: LightningWorld) -> None:
+    for number in (1, 2):
+        _hold_back(shop, str(number), f"wa_{number}")
+    small = _ask(shop, "small", "wa_3", 1_000)
+    pay_out(shop)
+    assert states(shop, small) == ["settled"], "large ones take none of their places"

@@ -33,6 +33,7 @@ from bitcache_server.rails.lightning.lnurl_client import (
     is_lightning_address,
     normal_address,
 )
+from bitcache_server.rails.lightning.safe_http import NamesBusy
 
 PARTS_PER_MILLION = 1_000_000
 #: A payment needs some time: less than this is as good as expired.
@@ -101,10 +102,13 @@ class LightningPayouts:
     def try_destination(self, address: str, amount_msat: int) -> None:
         """Ask a Lightning address whether it takes an amount now (LUD-06); pays nothing.
 
-        Raises AddressInvalid, which says why it cannot be paid.
+        Raises AddressInvalid, which says why it cannot be paid. Returns, too, where nobody
+        can be asked at this moment.
         """
         try:
             terms = self.lnurl.pay_terms(address)
+        except NamesBusy:
+            return  # for others' sake; ``prepare_payout`` will see
         except _ADDRESS_ERRORS as error:
             why = error.detail.rstrip(".")
             raise AddressInvalid(
