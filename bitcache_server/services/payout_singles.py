@@ -61,6 +61,9 @@ SENDING_S = 300
 #: An announced call is made at once, or not at all: a process that was paused in between
 #: must not pay what others booked as failed meanwhile.
 CALL_WITHIN_S = 60
+#: Addresses that may give nothing in one pass; each can take ten seconds, and what was
+#: claimed meanwhile waits for the end of the pass.
+MOST_IN_VAIN = 3
 #: What is told of a payment that the node had under way and does not know any more.
 _FORGOTTEN = "The node had this payment under way and does not know it now: was it replaced?"
 
@@ -70,18 +73,19 @@ def run_single_payouts(deps: Deps, session: Session, rail: Rail) -> int:
 
     Invoices go first: an address is a stranger's server, which may let us wait as long as we
     do. So who has asked for one that gave nothing has the next of theirs asked in the next
-    pass. What finds no slot waits. Returns how many were sent. Raises RailError; what was
-    stored before stays stored.
+    pass, and after a few that gave nothing everybody has. What finds no slot waits. Returns
+    how many were sent. Raises RailError; what was stored before stays stored.
     """
     advance_singles(deps, session, rail)
     ask_resolved(deps, session, rail)
     waiting = waiting_payouts(session, rail.name, deps.settings.payout_batch_size, deps.clock())
     session.rollback()
     owners = {one.order.payout_id: one.owner_account for one in waiting}
-    sent, later, no_slot = 0, set[str](), defaultdict[str, list[PayoutOrder]](list)
+    sent, in_vain, later = 0, 0, set[str]()
+    no_slot = defaultdict[str, list[PayoutOrder]](list)
     for one in sorted(covered_orders(deps, session, waiting), key=_asks_an_address):
         owner = owners[one.payout_id]
-        if _asks_an_address(one) and owner in later:
+        if _asks_an_address(one) and (owner in later or in_vain >= MOST_IN_VAIN):
             continue
         why = why_no_slot(deps, session, owner, rail.name, one.amount_msat)
         session.rollback()
@@ -91,6 +95,7 @@ def run_single_payouts(deps: Deps, session: Session, rail: Rail) -> int:
             sent += 1
         else:
             later.add(owner)
+            in_vain += _asks_an_address(one)
     for why, those in no_slot.items():
         explain(session, those, why)
     return sent

@@ -27,6 +27,7 @@ from bitcache_server.models.operations import JobLease
 from bitcache_server.models.payouts import Payout, PayoutApproval
 from bitcache_server.models.upsert import insert_missing
 from bitcache_server.rails.lightning.decoding import decode, looks_like_invoice
+from bitcache_server.rails.lightning.lnurl_client import is_lightning_address
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.payout_slots import check_slots
 from bitcache_server.tokens.secrets import new_id
@@ -202,6 +203,22 @@ def _paid_since(session: Session, since: int, *conditions: ColumnElement[bool]) 
     return int(session.execute(query.where(*conditions)).scalar_one())
 
 
+def _next_try_at(deps: Deps, session: Session, wanted: PayoutRequest) -> int:
+    """Return 0, or when the owner's address that was taken back would have been asked again.
+
+    Taking back and asking anew is no way around that: each question costs the time of the
+    one who pays everybody.
+    """
+    if not is_lightning_address(wanted.destination.address):
+        return 0
+    query = select(func.coalesce(func.max(Payout.next_try_at), 0)).where(
+        Payout.owner_account == wanted.owner_account,
+        Payout.state == PayoutState.CANCELLED,
+        Payout.next_try_at > deps.clock(),
+    )
+    return int(session.execute(query).scalar_one())
+
+
 def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
     """Reserve the money and store the payout, inside the caller's write transaction.
 
@@ -222,7 +239,7 @@ def open_payout(deps: Deps, session: Session, wanted: PayoutRequest) -> Payout:
         state=_first_state(deps, session, wanted).value,
         reason="",
         attempts=0,
-        next_try_at=0,
+        next_try_at=_next_try_at(deps, session, wanted),
         fee_returned_msat=0,
         idempotency_key=wanted.idempotency_key,
         created_at=deps.clock(),

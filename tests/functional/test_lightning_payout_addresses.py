@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bitcache_server.domain.errors import LnurlUnreachable
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.domain.payout_state import RETRY_AFTER_S
 from bitcache_server.ledger import chart
@@ -15,6 +16,8 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.lnurl_client import LnurlClient
 from bitcache_server.services.merchant_payouts import schedule_payouts, set_payout_terms
 from bitcache_server.services.payout_approvals import cancel_payout
+from bitcache_server.services.payout_singles import MOST_IN_VAIN
+from bitcache_server.services.withdraw import take_back
 from tests.support.books import open_wallet
 from tests.support.lightning_payouts import pay_out, recorded_payments, withdraw_to
 from tests.support.lightning_world import LightningWorld, opened_lightning_world
@@ -244,3 +247,41 @@ def test_an_amount_that_the_address_does_not_take(shop: LightningWorld, jane: Pr
     payout_id = withdraw_to(shop, jane.address, AMOUNT_SAT)
     pay_out(shop)
     assert "takes 50,000 sats to 100,000 sats" in payout_of(shop, payout_id).reason
+
+
+def test_addresses_that_give_nothing_hold_up_no_pass(
+    shop: LightningWorld, jane: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take as long as is allowed; so a pass asks a few, and the next one others."""
+    asked: list[str] = []
+
+    def give_nothing(_self: LnurlClient, address: str, *_args: object, **_more: object) -> None:
+        asked.append(address)
+        raise LnurlUnreachable("It gave no answer in time.")
+
+    monkeypatch.setattr(LnurlClient, "request_invoice", give_nothing)
+    wallets = [f"wa_far_{n}" for n in range(MOST_IN_VAIN + 2)]
+    for wallet_id in wallets:
+        open_wallet(shop.session, wallet_id, 20_000)
+        withdraw_to(shop, jane.address, 1, wallet_id=wallet_id, key=wallet_id)
+    pay_out(shop)
+    assert len(asked) == MOST_IN_VAIN
+    pay_out(shop)
+    assert len(asked) == len(wallets)
+    pay_out(shop)
+    assert len(asked) == len(wallets)
+
+
+def test_asking_anew_is_no_way_around_the_wait(
+    shop: LightningWorld, jane: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payout_id = withdraw_to(shop, jane.address, AMOUNT_SAT)
+    shop.lightning.plan_payment(Outcome.FAILED)
+    pay_out(shop)
+    with write_transaction(shop.session):
+        take_back(shop.deps, shop.session, "wa_1", payout_id)
+    again = withdraw_to(shop, jane.address, AMOUNT_SAT, key="again")
+    assert pay_out(shop) == 0
+    shop.clock.pass_time(RETRY_AFTER_S[0])
+    assert pay_out(shop) == 1
+    assert payout_of(shop, again).state == "settled"
