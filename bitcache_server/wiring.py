@@ -68,6 +68,8 @@ def _rail_parameters(settings: Settings, clock: Clock, name: str) -> dict[str, o
             return {
                 "backend": lightning_backend(settings),
                 "lnurl": lnurl_client(settings, clock),
+                # Of its own: a payee whose host hangs must not keep a merchant's sales.
+                "payee_lnurl": lnurl_client(settings, clock),
                 "network": settings.network,
                 "fee_ppm": settings.lightning_fee_ppm,
                 "fee_min_msat": settings.lightning_fee_min_sat * MSAT_PER_SAT,

@@ -8,7 +8,6 @@ no other is begun, so an end that nobody knows is never paid for twice. What the
 claims is not believed: only what our node received is booked.
 """
 
-import threading
 import time
 from dataclasses import dataclass
 
@@ -34,6 +33,7 @@ from bitcache_server.rails.lightning.backend import BackendSettings, PayOrder, S
 from bitcache_server.rails.lightning.nwc import NwcBackend
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.request_payment import ask_for_payment
+from bitcache_server.services.strangers import place_to_wait
 from bitcache_server.services.top_up import create_top_up
 from bitcache_server.services.unlock_item import Unlocked, UnlockOrder, read_offer, unlock_item
 from bitcache_server.services.wallet_connections import (
@@ -49,8 +49,6 @@ _ANSWER_S, _PAY_S = 3.0, 6.0
 #: How long the click waits for the money after the wallet was told to pay.
 _WAIT_S = 8.0
 _LOOK_EVERY_S = 0.1
-#: So many clicks of a process may wait for wallets; a slow wallet must not stop the others.
-_waiting = threading.BoundedSemaphore(4)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,12 +82,10 @@ def fill_for(deps: Deps, session: Session, order: UnlockOrder) -> None:
     session.rollback()
     if missing_msat <= 0:
         return
-    if not _waiting.acquire(blocking=False):
-        raise InsufficientBalance("Many wallets are being asked at this moment; try again.")
-    try:
+    with place_to_wait() as has_place:
+        if not has_place:
+            raise InsufficientBalance("Many wallets are being asked at this moment; try again.")
         _fill(deps, session, order.wallet_id, missing_msat)
-    finally:
-        _waiting.release()
 
 
 def fills_msat(

@@ -5,7 +5,6 @@ it is kept encrypted, and is never shown again. The relay is a stranger's choice
 tests it must be reached with TLS and have a public address.
 """
 
-import threading
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from bitcache_server.models.wallets import WalletConnection
 from bitcache_server.rails.lightning.nwc_client import NwcClient, load_sdk, relays_of
 from bitcache_server.rails.lightning.safe_http import check_public_host
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.strangers import place_to_wait
 from bitcache_server.services.top_up import smallest_sat
 from bitcache_server.services.wallets import require_open_wallet
 from bitcache_server.tokens.sealing import seal, unseal
@@ -41,8 +41,6 @@ _NEEDED = {"pay_invoice", "lookup_invoice"}
 _PURPOSE = "wallet_connection"
 #: Each name may take seconds to look up, and whoever wrote the text chose the names.
 MAX_RELAYS = 4
-#: So many of a process's threads may wait for wallets that somebody wants to connect.
-_asking = threading.BoundedSemaphore(4)
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ def check_relays(deps: Deps, text: str) -> None:
         if parts.scheme != "wss" and not local:
             raise ConnectionInvalid("The relay in the connection must begin with wss://.")
         try:
-            check_public_host(host, port, local)
+            check_public_host(host, port, local, deps.settings.lnurl_timeout_s)
         except (LnurlForbidden, LnurlUnreachable) as error:
             raise ConnectionInvalid(f"The relay in the connection: {error.detail}") from None
 
@@ -173,13 +171,11 @@ def _check_limits(deps: Deps, session: Session, amount_sat: int, per_day_sat: in
 
 def _checked_alias(deps: Deps, text: str) -> str:
     """Check relays and wallet, and return its name; only a few callers at a time may wait."""
-    if not _asking.acquire(blocking=False):
-        raise ConnectionInvalid("Many wallets are being asked at this moment; try again.")
-    try:
+    with place_to_wait() as has_place:
+        if not has_place:
+            raise ConnectionInvalid("Many wallets are being asked at this moment; try again.")
         check_relays(deps, text)
         return _ask_wallet(deps, text)
-    finally:
-        _asking.release()
 
 
 def _ask_wallet(deps: Deps, text: str) -> str:

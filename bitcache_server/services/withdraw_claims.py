@@ -31,10 +31,12 @@ from bitcache_server.services.payouts import (
     lock_limits,
     lock_payout,
 )
-from bitcache_server.services.withdraw_links import SCAN_LIFETIME_S, TAKEN_BACK, keyed_hash
+from bitcache_server.services.withdraw_links import NOT_IN_TIME, SCAN_LIFETIME_S, keyed_hash
 from bitcache_server.tokens.secrets import hash_secret
 
-_MAKER_TOOK_IT = "Whoever made the link took it back."
+#: All that strangers are told; operators' and nodes' words are for the maker.
+_TAKEN_BACK = "The link was taken back."
+_FAILED = "The payment failed."
 _K1_SALT = b"bitcache.link.k1.v1|"
 
 
@@ -74,7 +76,7 @@ def look_at_link(
     is_maker = wallet_id is not None and payout.owner_account == chart.wallet(wallet_id)
     words = _words(payout, is_maker)
     if over and state in (PayoutState.OFFERED, PayoutState.APPROVAL):
-        words = "The link was not used in time."
+        words = NOT_IN_TIME
     is_open = state is PayoutState.OFFERED and not over
     return LinkView(
         amount_msat=payout.amount_msat,
@@ -90,8 +92,14 @@ def look_at_link(
 
 
 def _words(payout: Payout, is_maker: bool) -> str:
-    """Return why the last claim came to nothing, or the link is over."""
-    return _MAKER_TOOK_IT if payout.reason == TAKEN_BACK and not is_maker else payout.reason
+    """Return why the last claim came to nothing, or the link is over.
+
+    Whoever has the link may be anybody: only its maker reads what operators and nodes said.
+    """
+    if is_maker or payout.reason in ("", NOT_IN_TIME):
+        return payout.reason
+    is_over = payout.state in (PayoutState.CANCELLED, PayoutState.REJECTED)
+    return _TAKEN_BACK if is_over else _FAILED
 
 
 def claim_terms(deps: Deps, session: Session, secret: str) -> LinkView:
@@ -147,7 +155,7 @@ def _closed(state: PayoutState, words: str) -> UnknownLink | LinkClaimed:
         return LinkClaimed()
     if state is PayoutState.APPROVAL:
         return UnknownLink("The operator has not released the money yet. Try again later.")
-    return UnknownLink(words or "The link was not used in time.")
+    return UnknownLink(words or NOT_IN_TIME)
 
 
 def _shown_state(payout: Payout) -> PayoutState:

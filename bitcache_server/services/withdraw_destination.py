@@ -4,12 +4,10 @@ A slip of the pen in a Lightning address is a stranger's name or nobody's, and a
 was used before takes no second payment: the reader is told at once, not hours later.
 """
 
-import threading
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InvoiceUsed, PayoutsUnavailable
+from bitcache_server.domain.errors import InvoiceUsed
 from bitcache_server.domain.payout_state import UNSIGNED_STATES
 from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.models.sales import Payment
@@ -17,9 +15,7 @@ from bitcache_server.rails.lightning.decoding import Decoded, decode, looks_like
 from bitcache_server.rails.lightning.lnurl_client import is_lightning_address
 from bitcache_server.rails.lightning.rail import LightningRail
 from bitcache_server.services.deps import Deps
-
-#: So many of a process's threads may wait for addresses that readers have typed.
-_asking = threading.BoundedSemaphore(4)
+from bitcache_server.services.strangers import place_to_wait
 
 
 def ask_address(
@@ -27,19 +23,18 @@ def ask_address(
 ) -> None:
     """Ask a Lightning address whether it takes an amount; for all else nobody is asked.
 
-    Ends the session's transaction first, for a stranger's server may let us wait. Raises
-    AddressInvalid, in words for the reader, and PayoutsUnavailable while many are asked.
+    Ends the session's transaction first, for a stranger's server may let us wait. While many
+    wait nobody is asked either: it is a courtesy, and strangers who hang must not keep others
+    from their money; the payout itself asks again. Raises AddressInvalid, in words for the
+    reader.
     """
     session.rollback()
     rail = deps.rail(rail_name)
     if not isinstance(rail, LightningRail) or not is_lightning_address(address):
         return
-    if not _asking.acquire(blocking=False):
-        raise PayoutsUnavailable("Many addresses are being asked at this moment; try again.")
-    try:
-        rail.try_destination(address, amount_msat)
-    finally:
-        _asking.release()
+    with place_to_wait() as has_place:
+        if has_place:
+            rail.try_destination(address, amount_msat)
 
 
 def read_invoice(deps: Deps, address: str) -> Decoded | None:

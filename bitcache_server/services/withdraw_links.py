@@ -54,6 +54,7 @@ SCAN_LIFETIME_S = 3_600
 GIFT_LIFETIME_S = 30 * 86_400
 MAX_LIFETIME_S = 366 * 86_400
 MAX_AT_ONCE = 1_000
+NOT_IN_TIME = "The link was not used in time."
 #: Told to the maker alone; for everybody else there is another sentence.
 TAKEN_BACK = "You took the link back."
 _SECRET_SALT = b"bitcache.link.secret.v1|"
@@ -254,7 +255,7 @@ def _expire(deps: Deps, session: Session, payout_id: str) -> bool:
         payout = lock_payout(session, payout_id)
         if payout.state not in (PayoutState.OFFERED, PayoutState.APPROVAL) or payout.held_at:
             return False
-        cancel_payout(deps, session, payout_id, "The link was not used in time.")
+        cancel_payout(deps, session, payout_id, NOT_IN_TIME)
         return True
 
 

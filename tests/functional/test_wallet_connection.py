@@ -4,9 +4,9 @@ The wallet is a real service behind a real relay; the money is the scripted node
 """
 
 import re
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select
@@ -17,9 +17,10 @@ from bitcache_server.models.sales import Invoice
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import WalletConnection
 from bitcache_server.rails.lightning import safe_http
-from bitcache_server.services import fill_wallet, wallet_connections
+from bitcache_server.services import fill_wallet
 from bitcache_server.services.close_wallet import close_wallet
 from bitcache_server.services.refresh_rates import refresh_rates
+from bitcache_server.services.strangers import MOST_WAITING, place_to_wait
 from bitcache_server.services.wallet_connections import check_relays, connection_view
 from bitcache_server.services.wallet_export import export_wallet
 from bitcache_server.services.wallets import open_session
@@ -28,6 +29,7 @@ from tests.support.clicks import Clicker, open_clicker
 from tests.support.lightning_world import LightningWorld
 from tests.support.nwc_wallet import PayingWallet
 from tests.support.shops import assert_nothing_lost
+from tests.support.strangers import everybody_waits
 from tests.support.world import PUBLIC_URL
 
 PRICE_MSAT = 5_000_000
@@ -259,10 +261,9 @@ def test_a_wallet_with_too_little_says_so_and_may_be_asked_again(
 
 
 def test_many_slow_wallets_leave_the_server_to_others(
-    reader: Clicker, readers_wallet: PayingWallet, monkeypatch: pytest.MonkeyPatch
+    reader: Clicker, readers_wallet: PayingWallet
 ) -> None:
-    monkeypatch.setattr(fill_wallet, "_waiting", threading.BoundedSemaphore(1))
-    with fill_wallet._waiting:
+    with everybody_waits():
         assert "try again" in refused(reader.click())
     assert readers_wallet.paid == []
     assert reader.click().status_code == 200
@@ -503,18 +504,17 @@ def test_without_a_connection_the_answer_is_the_old_one(lightning_world: Lightni
 
 
 def test_wallets_that_hang_do_not_take_all_threads(
-    reader: Clicker, readers_wallet: PayingWallet, monkeypatch: pytest.MonkeyPatch
+    reader: Clicker, readers_wallet: PayingWallet
 ) -> None:
-    full = threading.BoundedSemaphore(1)
-    assert full.acquire()
-    with monkeypatch.context() as patch:
-        patch.setattr(wallet_connections, "_asking", full)
-        answer = connect(reader, readers_wallet.connection())
+    with ExitStack() as others:
+        for _ in range(MOST_WAITING - 1):
+            assert others.enter_context(place_to_wait())
+        with place_to_wait():
+            answer = connect(reader, readers_wallet.connection())
         assert answer.status_code == 422
         assert "Many wallets are being asked" in answer.text
-        full.release()
         assert connect(reader, "nothing of the kind").status_code == 422
-        # Whoever was refused for another reason gave the turn back, and so does who succeeds.
+        # Whoever was refused for another reason gave the place back, and so does who succeeds.
         for _ in range(2):
             assert connect(reader, readers_wallet.connection()).status_code == 303
 

@@ -31,7 +31,12 @@ from bitcache_server.models.payouts import WithdrawLink
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.decoding import decode
 from bitcache_server.services.close_wallet import close_wallet
-from bitcache_server.services.payout_approvals import add_operator, approve_payout, cancel_payout
+from bitcache_server.services.payout_approvals import (
+    add_operator,
+    approve_payout,
+    cancel_payout,
+    reject_payout,
+)
 from bitcache_server.services.withdraw_claims import claim, claim_terms, look_at_link
 from bitcache_server.services.withdraw_links import (
     GIFT_LIFETIME_S,
@@ -259,7 +264,9 @@ def test_after_a_payment_that_failed_it_can_be_claimed_again(shop: LightningWorl
     shop.lightning.plan_payment(Outcome.FAILED, detail="No route.")
     pay_out(shop)
     assert states(shop, link.payout_id) == ["offered"]
-    assert look_at_link(shop.deps, shop.session, link.secret).words.endswith("No route.")
+    assert look_at_link(shop.deps, shop.session, link.secret).words == "The payment failed."
+    maker = look_at_link(shop.deps, shop.session, link.secret, "wa_1")
+    assert maker.words.endswith("No route.")
     assert isinstance(phone.take(first), LnurlErrorResponse), "its k1 was for the first claim"
     second = _offer(phone, link)
     assert str(second.k1) != str(first.k1)
@@ -372,6 +379,33 @@ def test_a_large_one_is_released_by_two_people(tmp_path: Path, database_url: str
         assert states(shop, link.payout_id) == ["offered"]
         phone.take(_offer(phone, link))
         assert pay_out(shop) == 1
+        assert_payouts_sound(shop)
+
+
+@pytest.mark.parametrize("is_rejected", [True, False])
+def test_what_operators_said_is_for_the_maker_alone(
+    tmp_path: Path, database_url: str, is_rejected: bool
+) -> None:
+    with opened_lightning_world(
+        tmp_path, database_url, payout_approval_above_sat=AMOUNT_SAT - 1
+    ) as shop:
+        open_wallet(shop.session, balance_msat=BALANCE_MSAT)
+        phone, link, why = Phone(shop), _make(shop), "It smells of Mallory."
+        with write_transaction(shop.session):
+            secret = add_operator(shop.deps, shop.session, "ada").secret
+            if is_rejected:
+                reject_payout(shop.deps, shop.session, link.payout_id, "ada", secret, why)
+            else:
+                cancel_payout(shop.deps, shop.session, link.payout_id, why)
+        assert _error(shop, phone, link) == "unknown_link"
+        assert phone.seen[-1]["reason"] == "The link was taken back."
+        page = shop.client.get(f"/gift/{link.secret}").text
+        assert "The link was taken back." in page
+        picture = shop.client.get(f"/gift/{link.secret}/qr.svg").text
+        said = page + picture + json.dumps(phone.seen)
+        assert [word for word in ("ada", "Mallory") if word in said] == []
+        maker = look_at_link(shop.deps, shop.session, link.secret, "wa_1")
+        assert why in maker.words
         assert_payouts_sound(shop)
 
 

@@ -52,7 +52,12 @@ class LightningRail:
         fee_min_msat: int,
         pay_wait_s: float,
         clock: Clock,
+        payee_lnurl: LnurlClient | None = None,
     ) -> None:
+        """``payee_lnurl`` asks the addresses that we pay, which readers choose.
+
+        Where it is left out ``lnurl`` does, and then their hosts can keep sales waiting.
+        """
         self._backend = backend
         self._checked = False
         self._gate = NodeGate()
@@ -61,7 +66,7 @@ class LightningRail:
         self._clock = clock
         self._payouts = LightningPayouts(
             backend=backend,
-            lnurl=lnurl,
+            lnurl=payee_lnurl or lnurl,
             network=network,
             fee_ppm=fee_ppm,
             fee_min_msat=fee_min_msat,

@@ -11,8 +11,9 @@ import asyncio
 import json
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -23,12 +24,44 @@ from bitcache_server.domain.errors import LnurlForbidden, LnurlRefused, LnurlUnr
 
 MAX_ANSWER_BYTES = 100_000
 MAX_URL_CHARS = 2_000
+#: Names that are looked up at once, and how long another one waits for its turn.
+MOST_LOOK_UPS = 8
+LOOK_UP_WAIT_S = 1.0
 #: A name with more addresses than this is not tried to the end.
 _MAX_TRIES = 3
 #: Global unicast (RFC 4291); all else has a purpose that is not "a server on the net".
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 #: 6to4 (RFC 3056) carries an IPv4 address inside, which could be a private one.
 _6TO4 = IPv6Network("2002::/16")
+
+
+class NamesBusy(LnurlUnreachable):
+    """Other names keep all threads that look names up: nothing is known of this one."""
+
+
+class Names:
+    """Looks names up in threads of its own, a few at once.
+
+    The system's look-up cannot be ended: whoever waits for it leaves in time, and the thread
+    stays with a name server that is silent on purpose, for a minute even. So those who ask
+    for different people's sake have a ``Names`` each.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(MOST_LOOK_UPS, thread_name_prefix="names")
+        self._free = threading.BoundedSemaphore(MOST_LOOK_UPS)
+
+    def begin(self, host: str, port: int | None) -> Future[list[str]]:
+        """Return the look-up, under way; raise NamesBusy when no thread becomes free soon."""
+        if not self._free.acquire(timeout=LOOK_UP_WAIT_S):
+            raise NamesBusy("Many names are being looked up at this moment. Try again soon.")
+        looking = self._threads.submit(_lookup, host, port)
+        looking.add_done_callback(lambda _: self._free.release())
+        return looking
+
+
+#: Those of wallets' relays, which readers choose.
+_relay_names = Names()
 
 
 class SafeJson:
@@ -41,6 +74,7 @@ class SafeJson:
     def __init__(self, timeout_s: float, allow_local: bool, own_url: str = "") -> None:
         self._timeout_s = timeout_s
         self._allow_local = allow_local
+        self._names = Names()
         self._own = self._place(httpx.URL(own_url)) if own_url else None
 
     def scheme_for(self, host: str) -> str:
@@ -54,7 +88,8 @@ class SafeJson:
         LnurlUnreachable without a usable answer; LnurlRefused for an answer that is no JSON
         object, or that says ``"status": "ERROR"`` (LUD-01).
         """
-        return asyncio.run(self._get(self._checked_url(url)))
+        checked = self._checked_url(url)
+        return asyncio.run(self._get(checked, self._names.begin(checked.host, checked.port)))
 
     def require_allowed(self, url: str) -> None:
         """Return when ``url`` could be asked; nothing is sent to it.
@@ -62,7 +97,8 @@ class SafeJson:
         Its name is resolved. Raises LnurlForbidden for an address that is not allowed, and
         LnurlUnreachable for a name that nobody has.
         """
-        asyncio.run(self._look_up(self._checked_url(url)))
+        checked = self._checked_url(url)
+        asyncio.run(self._look_up(checked, self._names.begin(checked.host, checked.port)))
 
     def is_own(self, text: str) -> bool:
         """Return whether an address on the web is that of this very server; asks nobody."""
@@ -100,14 +136,14 @@ class SafeJson:
             raise LnurlForbidden(f"{url.host} is this very server, which never calls itself.")
         return url
 
-    async def _look_up(self, url: httpx.URL) -> None:
+    async def _look_up(self, url: httpx.URL, looking: Future[list[str]]) -> None:
         async with self._in_time(url):
-            await self._resolve(url)
+            await self._resolve(url, looking)
 
-    async def _get(self, url: httpx.URL) -> dict[str, object]:
+    async def _get(self, url: httpx.URL, looking: Future[list[str]]) -> dict[str, object]:
         try:
             async with self._in_time(url):
-                addresses = await self._resolve(url)
+                addresses = await self._resolve(url, looking)
                 return _object(await self._read_from(url, addresses))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise LnurlUnreachable(_why_unread(url.host, error)) from None
@@ -122,11 +158,10 @@ class SafeJson:
                 f"{url.host} gave no answer within {self._timeout_s:g} s."
             ) from None
 
-    async def _resolve(self, url: httpx.URL) -> Sequence[str]:
+    async def _resolve(self, url: httpx.URL, looking: Future[list[str]]) -> Sequence[str]:
         """Return the host's addresses; raise LnurlForbidden when one of them is internal."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(_resolver(), _lookup, url.host, url.port)
+            found = await asyncio.wrap_future(looking)
         except (OSError, UnicodeError):
             raise LnurlUnreachable(f"There is no server with the name {url.host}.") from None
         for address in found:
@@ -172,15 +207,18 @@ class SafeJson:
                 await answer.aclose()
 
 
-def check_public_host(host: str, port: int, allow_local: bool) -> None:
+def check_public_host(host: str, port: int, allow_local: bool, timeout_s: float) -> None:
     """Raise LnurlForbidden when one of a host's addresses is internal.
 
     For what connects by itself and may resolve the name once more: there only TLS with a
     certificate for that very name keeps it from somewhere else. Raises LnurlUnreachable for
-    a name that nobody has.
+    a name that nobody has, or that is not found within ``timeout_s``.
     """
+    looking = _relay_names.begin(host, port)
     try:
-        found = _lookup(host, port)
+        found = looking.result(timeout_s)
+    except TimeoutError:
+        raise LnurlUnreachable(f"{host} was not found within {timeout_s:g} s.") from None
     except (OSError, UnicodeError):
         raise LnurlUnreachable(f"There is no server with the name {host}.") from None
     for text in found:
@@ -208,15 +246,6 @@ def _lookup(host: str, port: int | None) -> list[str]:
     found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
     # The scope of a link-local address ("%eth0") is no part of it.
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-
-
-@cache
-def _resolver() -> ThreadPoolExecutor:
-    """Return threads of our own: the event loop waits for its own ones when it ends.
-
-    So a name that nobody answers for would hold the caller longer than ``timeout_s``.
-    """
-    return ThreadPoolExecutor(8, thread_name_prefix="lnurl-names")
 
 
 @cache
