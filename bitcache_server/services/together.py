@@ -23,6 +23,12 @@ Answer = TypeVar("Answer")
 MAX_TOGETHER = 64
 #: Statements under way at once: while one waits for the disk, the next is worked out.
 STATEMENTS = 2
+#: A statement is planned once, perhaps while its tables are empty, and the plan is kept. It
+#: is always about a few rows, so indexes and loops are right whatever the planner has seen;
+#: such a plan looks dear, and nothing may be compiled for it.
+_FEW_ROWS = (
+    "SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+)
 
 
 @dataclass(eq=False)
@@ -126,4 +132,5 @@ class Together(Generic[Order, Answer]):
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # Kept for good, so it is none of the pool's.
         connection.detach()
+        connection.exec_driver_sql(_FEW_ROWS)
         return connection
