@@ -77,6 +77,8 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.ProofOfWorkInvalid: 403,
     errors.AddressInvalid: 422,
     errors.PayoutLimit: 422,
+    errors.TooManyPayouts: 422,
+    errors.InvoiceUsed: 422,
     errors.PayoutFeeChanged: 409,
     errors.PayoutsUnavailable: 503,
     errors.UnknownPayout: 404,
