@@ -1,6 +1,7 @@
 """What a request handler reaches for: dependencies, the session, the caller."""
 
 import ipaddress
+from functools import lru_cache
 
 from flask import current_app, request
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ def client_block() -> str:
     return block_of(request.remote_addr or "unknown")
 
 
+@lru_cache(maxsize=10_000)
 def block_of(address: str) -> str:
     """Return the address, or the /64 of an IPv6 one; what is no address stays as it is.
 

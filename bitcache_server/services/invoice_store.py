@@ -5,15 +5,16 @@ leaves out each one for which it is not, whose key was used or whose payment has
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from bitcache_server.extensions import Model
-from bitcache_server.models.ledger import IdempotencyKey
-from bitcache_server.models.sales import Invoice, RequestRow
+
+#: A row by the names of its columns.
+Values = Mapping[str, object]
 
 #: Changes with every change of what an offer is made from: PostgreSQL gives a row another
 #: xmin whenever it is written (https://www.postgresql.org/docs/current/ddl-system-columns.html).
@@ -62,14 +63,14 @@ SELECT o.n FROM json_to_recordset(%s::json) AS o (n int, owner_id text, key text
 
 @dataclass(frozen=True)
 class NewSale:
-    """An invoice with its request, and what they were made from."""
+    """An invoice with its request, column by column, and what they were made from."""
 
     version: str
     origin: str | None
     """The page's, where it must be one of the site's."""
-    invoice: Invoice
-    request: RequestRow
-    key: IdempotencyKey | None
+    invoice: Values
+    request: Values
+    key: Values | None
     """Its ``result`` names the invoice and so is never that of another."""
 
 
@@ -93,14 +94,14 @@ def store_together(connection: Connection, sales: Sequence[NewSale]) -> list[boo
     orders = [
         {
             "n": n,
-            "item_id": sale.invoice.item_id,
+            "item_id": sale.invoice["item_id"],
             "version": sale.version,
             "origin": sale.origin,
-            "target": sale.request.target,
-            "rail": sale.request.rail,
-            "invoice": _columns(sale.invoice),
-            "request": _columns(sale.request),
-            "key": _columns(sale.key) if sale.key else None,
+            "target": sale.request["target"],
+            "rail": sale.request["rail"],
+            "invoice": sale.invoice,
+            "request": sale.request,
+            "key": sale.key,
         }
         for n, sale in enumerate(sales)
     ]
@@ -108,5 +109,6 @@ def store_together(connection: Connection, sales: Sequence[NewSale]) -> list[boo
     return [n in stored for n in range(len(sales))]
 
 
-def _columns(row: Model) -> dict[str, object]:
+def columns_of(row: Model) -> Values:
+    """Return what a row holds, by the names of its columns."""
     return {column.name: getattr(row, column.name) for column in row.__table__.columns}

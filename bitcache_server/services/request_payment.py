@@ -218,7 +218,7 @@ def _store(
     confirmations: int,
 ) -> RequestRow:
     now = deps.clock()
-    row = request_row(invoice, request, index, confirmations, now)
+    row = RequestRow(**request_values(invoice.id, request, index, confirmations, now))
     session.add(row)
     invoice.changed_at = now
     invoice.version += 1
@@ -226,22 +226,22 @@ def _store(
     return row
 
 
-def request_row(
-    invoice: Invoice, request: PaymentRequest, index: int | None, confirmations: int, now: int
-) -> RequestRow:
-    """Return a request as it is stored; it is not in a session yet."""
-    return RequestRow(
-        invoice_id=invoice.id,
-        rail=request.rail,
-        destination=request.destination,
-        target=request.target,
-        description=request.description,
-        check_url=request.check_url,
-        amount_msat=request.amount_msat,
-        address_index=index,
-        confirmations_required=confirmations,
-        created_at=now,
-    )
+def request_values(
+    invoice_id: str, request: PaymentRequest, index: int | None, confirmations: int, now: int
+) -> dict[str, object]:
+    """Return a request as it is stored, by the names of its columns."""
+    return {
+        "invoice_id": invoice_id,
+        "rail": request.rail,
+        "destination": request.destination,
+        "target": request.target,
+        "description": request.description,
+        "check_url": request.check_url,
+        "amount_msat": request.amount_msat,
+        "address_index": index,
+        "confirmations_required": confirmations,
+        "created_at": now,
+    }
 
 
 def _confirmations(deps: Deps, invoice: Invoice) -> int:
