@@ -10,6 +10,7 @@ import hypothesis
 
 pytest_plugins = (
     "tests.support.databases",
+    "tests.support.fast_routes",
     "tests.support.lightning_network",
     "tests.support.lnbits",
     "tests.support.regtest",
