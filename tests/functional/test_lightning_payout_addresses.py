@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,10 @@ from bitcache_server.services.payout_approvals import cancel_payout
 from bitcache_server.services.payout_singles import MOST_IN_VAIN
 from bitcache_server.services.withdraw import take_back
 from tests.support.books import open_wallet
-from tests.support.lightning_payouts import pay_out, recorded_payments, withdraw_to
-from tests.support.lightning_world import LightningWorld, opened_lightning_world
+from tests.support.lightning_payouts import address_shop, pay_out, recorded_payments, withdraw_to
+from tests.support.lightning_world import LightningWorld
 from tests.support.lnurl_provider import Answer, Provider, lnurl_provider, saying
-from tests.support.payouts import assert_payouts_sound, batches, earn, payout_of, states
+from tests.support.payouts import batches, earn, payout_of, states
 from tests.support.shops import held
 
 BALANCE_MSAT = 100_000_000
@@ -45,14 +44,8 @@ def timeout_s(request: pytest.FixtureRequest) -> float:
 def shop(
     tmp_path: Path, database_url: str, jane: Provider, timeout_s: float
 ) -> Iterator[LightningWorld]:
-    # The addresses of these tests are on loopback.
-    client = LnurlClient(timeout_s, allow_local=True)
-    limits: dict[str, Any] = {"lightning_open_payouts_per_wallet": 10}
-    with opened_lightning_world(tmp_path, database_url, lnurl=client, **limits) as world:
-        jane.node.clock = world.clock
-        open_wallet(world.session, balance_msat=BALANCE_MSAT)
+    with address_shop(tmp_path, database_url, jane, timeout_s, BALANCE_MSAT) as world:
         yield world
-        assert_payouts_sound(world)
 
 
 def _own(shop: LightningWorld) -> int:

@@ -33,6 +33,7 @@ from tests.support.lightning_payouts import (
     last_hash,
     own_msat,
     pay_out,
+    payout_shop,
     recorded_payments,
     withdraw_to,
 )
@@ -52,10 +53,8 @@ HOUR_S = 3_600
 @pytest.fixture
 def shop(tmp_path: Path, database_url: str) -> Iterator[LightningWorld]:
     many: dict[str, Any] = {"lightning_open_payouts_per_wallet": 100}
-    with opened_lightning_world(tmp_path, database_url, **many) as world:
-        open_wallet(world.session, balance_msat=BALANCE_MSAT, gift_msat=50_000_000)
+    with payout_shop(tmp_path, database_url, gift_msat=50_000_000, **many) as world:
         yield world
-        assert_payouts_sound(world)
 
 
 @pytest.mark.parametrize("end", [Outcome.SETTLED, Outcome.FAILED])

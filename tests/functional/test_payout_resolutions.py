@@ -34,7 +34,6 @@ from bitcache_server.services.payout_views import operator_payout_view
 from bitcache_server.services.payouts import get_payout
 from bitcache_server.services.withdraw_claims import claim, claim_terms
 from bitcache_server.services.withdraw_links import create_link
-from tests.support.books import open_wallet
 from tests.support.lightning_payouts import (
     AMOUNT_MSAT,
     BALANCE_MSAT,
@@ -43,12 +42,13 @@ from tests.support.lightning_payouts import (
     last_hash,
     own_msat,
     pay_out,
+    payout_shop,
     recorded_payments,
     withdraw_to,
 )
-from tests.support.lightning_world import LightningWorld, opened_lightning_world
+from tests.support.lightning_world import LightningWorld
 from tests.support.operators import Operators
-from tests.support.payouts import assert_payouts_sound, batches, payout_of, states, together
+from tests.support.payouts import batches, payout_of, states, together
 from tests.support.shops import held, transfers
 
 PAID = Ending(True, "The payee has it.")
@@ -57,10 +57,8 @@ FAILED = Ending(False, "The channel was closed before.")
 
 @pytest.fixture
 def shop(tmp_path: Path, database_url: str) -> Iterator[LightningWorld]:
-    with opened_lightning_world(tmp_path, database_url) as world:
-        open_wallet(world.session, balance_msat=BALANCE_MSAT)
+    with payout_shop(tmp_path, database_url) as world:
         yield world
-        assert_payouts_sound(world)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ from tests.support.lightning_payouts import (
     last_hash,
     own_msat,
     pay_out,
+    payout_shop,
     recorded_payments,
     withdraw_to,
 )
@@ -88,12 +89,10 @@ def shop(tmp_path: Path, database_url: str) -> Iterator[LightningWorld]:
         "payout_approval_above_sat": 100_000,
         "lightning_open_payouts_per_wallet": 10,
     }
-    with opened_lightning_world(tmp_path, database_url, lnurl=addresses, **limits) as world:
+    with payout_shop(tmp_path, database_url, lnurl=addresses, **limits) as world:
         addresses.world = world
         world.rail.fund(1_000_000_000)
-        open_wallet(world.session, balance_msat=BALANCE_MSAT)
         yield world
-        assert_payouts_sound(world)
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import Rail
 from bitcache_server.rails.fake import FakeRail
 from bitcache_server.rails.lightning import safe_http
-from bitcache_server.rails.lightning.lnurl_client import LnurlClient
 from bitcache_server.rails.onchain.addresses import normal_address
 from bitcache_server.rails.onchain.networks import NETWORKS
 from bitcache_server.services.payout_health import check_payouts, payout_health
@@ -33,10 +32,10 @@ from bitcache_server.services.withdraw import quote_withdrawal, take_back
 from bitcache_server.services.withdraw_claims import claim, claim_terms
 from bitcache_server.services.withdraw_links import create_link
 from tests.support.books import open_wallet
-from tests.support.lightning_payouts import pay_out, recorded_payments, withdraw_to
+from tests.support.lightning_payouts import address_shop, pay_out, recorded_payments, withdraw_to
 from tests.support.lightning_world import LightningWorld, lightning_request, opened_lightning_world
 from tests.support.lnurl_provider import Provider, lnurl_provider, saying
-from tests.support.payouts import agree, assert_payouts_sound, payout_of, states
+from tests.support.payouts import agree, payout_of, states
 from tests.support.readers import Reader, path_of
 from tests.support.shops import held
 from tests.support.strangers import everybody_waits
@@ -62,15 +61,8 @@ def timeout_s(request: pytest.FixtureRequest) -> float:
 def shop(
     tmp_path: Path, database_url: str, jane: Provider, timeout_s: float
 ) -> Iterator[LightningWorld]:
-    # The addresses of these tests are on loopback.
-    client = LnurlClient(timeout_s, allow_local=True)
-    with opened_lightning_world(
-        tmp_path, database_url, lnurl=client, lightning_open_payouts_per_wallet=10
-    ) as world:
-        jane.node.clock = world.clock
-        open_wallet(world.session, balance_msat=BALANCE_MSAT)
+    with address_shop(tmp_path, database_url, jane, timeout_s, BALANCE_MSAT) as world:
         yield world
-        assert_payouts_sound(world)
 
 
 @pytest.fixture

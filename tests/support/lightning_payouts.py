@@ -2,21 +2,54 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bitcache_server.domain.outcome import Outcome
 from bitcache_server.ledger import chart
 from bitcache_server.rails.lightning.backend import PayOrder, Sent
+from bitcache_server.rails.lightning.lnurl_client import LnurlClient
 from bitcache_server.services.payout_batches import run_payouts
 from bitcache_server.services.withdraw import quote_withdrawal, request_withdrawal
-from tests.support.lightning_world import LightningWorld
-from tests.support.payouts import batches
+from tests.support.books import open_wallet
+from tests.support.lightning_world import LightningWorld, opened_lightning_world
+from tests.support.lnurl_provider import Provider
+from tests.support.payouts import assert_payouts_sound, batches
 from tests.support.shops import held
 
 BALANCE_MSAT = 2_000_000_700
 AMOUNT_MSAT = 20_000_000
 RESERVE_MSAT = 200_000
+
+
+@contextmanager
+def payout_shop(
+    folder: Path,
+    database_url: str,
+    *,
+    balance_msat: int = BALANCE_MSAT,
+    gift_msat: int = 0,
+    **settings: Any,
+) -> Iterator[LightningWorld]:
+    """Give a shop with a reader who has money; its payouts must end sound."""
+    with opened_lightning_world(folder, database_url, **settings) as world:
+        open_wallet(world.session, balance_msat=balance_msat, gift_msat=gift_msat)
+        yield world
+        assert_payouts_sound(world)
+
+
+@contextmanager
+def address_shop(
+    folder: Path, database_url: str, jane: Provider, timeout_s: float, balance_msat: int
+) -> Iterator[LightningWorld]:
+    """Give a payout shop that pays to Lightning addresses on loopback, such as ``jane``'s."""
+    client = LnurlClient(timeout_s, allow_local=True)
+    limits: dict[str, Any] = {"lightning_open_payouts_per_wallet": 10, "balance_msat": balance_msat}
+    with payout_shop(folder, database_url, lnurl=client, **limits) as world:
+        jane.node.clock = world.clock
+        yield world
 
 
 def withdraw_to(
