@@ -61,11 +61,10 @@ class GrantCheck:
             claims = signer.check(token, site=site_id, now=now) if signer else None
         except BitcacheError:
             return None
-        limit = self._deps.settings.limit_reads_per_address
         who = block_of(environ.get("REMOTE_ADDR", ""))
         if claims is None or not may_be_alive(self._deps, claims, now):
             return None
-        if hit_all(self._app, limit, READS, who):
+        if hit_all(self._app, READS, who):
             return None
         return json.dumps(vars(claims)).encode()
 

@@ -21,7 +21,7 @@ from bitcache_server.http.api_v1.create_invoice import (
 from bitcache_server.http.body import check_idempotency_key
 from bitcache_server.http.context import block_of
 from bitcache_server.http.front import is_small_post, read_body, send, send_problem
-from bitcache_server.http.limits import COUNTED, INVOICES, SITE_INVOICES, hit_all
+from bitcache_server.http.limits import INVOICES, SITE_INVOICES, count_ahead
 from bitcache_server.services.create_invoice import InvoiceOrder
 from bitcache_server.services.deps import deps_of
 from bitcache_server.services.invoice_quickly import CallKey, QuickInvoices
@@ -65,28 +65,17 @@ class Invoices:
             body = CreateInvoice.model_validate_json(read_body(environ))
             key = check_idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
             order = InvoiceOrder(body.item, body.challenge, body.rail, self._origin(environ))
-            offer = quick.find(order) if self._counts(environ, INVOICES, block) else None
+            offer = quick.find(order) if count_ahead(self._app, environ, INVOICES, block) else None
         except (BitcacheError, ValidationError):
             return None
-        if offer is None or not self._counts(environ, SITE_INVOICES, offer.item.site_id):
+        if offer is None:
+            return None
+        if not count_ahead(self._app, environ, SITE_INVOICES, offer.item.site_id):
             return None
         call = CallKey(key_owner(block), key, call_hash(key_request(body))) if key else None
-        view = quick.sell(offer, order, call)
-        return view.model_dump_json() if view else None
+        return quick.sell(offer, order, call)
 
     def _origin(self, environ: "WSGIEnvironment") -> str | None:
         """Return the page's origin; None for our own pages and for servers."""
         origin: str | None = environ.get("HTTP_ORIGIN")
         return None if origin == self._deps.settings.public_url else origin
-
-    def _counts(self, environ: "WSGIEnvironment", name: str, who: str) -> bool:
-        """Count the call; return False when it was one too many, which the route then says."""
-        settings = self._deps.settings
-        limits = {
-            INVOICES: settings.limit_invoices_per_address,
-            SITE_INVOICES: settings.limit_invoices_per_site,
-        }
-        if hit_all(self._app, limits[name], name, who) > 0:
-            return False
-        environ[COUNTED] = (*environ.get(COUNTED, ()), name)
-        return True

@@ -84,5 +84,4 @@ class Unlocks:
             return None
 
     def _is_limited(self, environ: "WSGIEnvironment") -> bool:
-        limit = self._deps.settings.limit_unlocks_per_address
-        return hit_all(self._app, limit, UNLOCKS, block_of(environ.get("REMOTE_ADDR", ""))) > 0
+        return hit_all(self._app, UNLOCKS, block_of(environ.get("REMOTE_ADDR", ""))) > 0

@@ -10,36 +10,30 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from bitcache_server.extensions import Model
-from bitcache_server.models.catalog import Item, Site
-from bitcache_server.models.sales import Invoice, RequestRow
+from bitcache_server.models.catalog import ORDER_KIND, Site
 from bitcache_server.rails.base import PaymentOrder, StreamRail
 from bitcache_server.services.create_invoice import InvoiceOrder, price_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.invoice_forms import Offer, form_for, own_words, with_gaps
 from bitcache_server.services.invoice_store import (
-    NewSale,
     Values,
     are_free,
     columns_of,
     read_version,
     store_together,
 )
-from bitcache_server.services.items import get_offer
+from bitcache_server.services.items import check_on_sale, get_offer
 from bitcache_server.services.offers import account_of, rails_for
 from bitcache_server.services.quotes import quote
-from bitcache_server.services.request_payment import ANY, request_values, words_for
-from bitcache_server.services.request_views import request_view
+from bitcache_server.services.request_payment import ANY, words_for
 from bitcache_server.services.together import Together
-from bitcache_server.services.views import InvoiceView, assemble_invoice
+from bitcache_server.services.visits import count_started
 from bitcache_server.tokens.secrets import new_id
 from bitcache_server.tokens.verifier import check_challenge_format
-
-Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -49,19 +43,6 @@ class CallKey:
     owner_id: str
     key: str
     request_hash: str
-
-
-@dataclass(frozen=True)
-class Offer:
-    """An item as it is sold over one rail, and what it was read from."""
-
-    version: str
-    item: Item
-    where: str
-    rails: tuple[str, ...]
-    rail: StreamRail
-    invoice: Values
-    """An invoice for it at this second; each has an id and a challenge of its own."""
 
 
 class QuickInvoices:
@@ -83,7 +64,7 @@ class QuickInvoices:
         self._free_keys: Together[tuple[str, str], bool] = Together(
             engine, lambda connection, keys: are_free(connection, keys)
         )
-        self._store: Together[NewSale, bool] = Together(
+        self._store: Together[str, bool] = Together(
             engine, lambda connection, sales: store_together(connection, sales)
         )
 
@@ -104,12 +85,13 @@ class QuickInvoices:
             offer = offers[key] = self._read(self._session(), order.item_id, name)
         return offer
 
-    def sell(self, offer: Offer, order: InvoiceOrder, key: CallKey | None) -> InvoiceView | None:
-        """Return an invoice that can be paid; None when it has to be made in the other way.
+    def sell(self, offer: Offer, order: InvoiceOrder, key: CallKey | None) -> str | None:
+        """Return the JSON of an invoice that can be paid (InvoiceView).
 
-        Nothing is stored then: the page is none of the site's, the key was used, or what the
-        offer was made from has changed. Raises InvalidRequest for the challenge, what
-        ``LocalFiles.describe`` raises, and RailError when the node does not answer.
+        None when it has to be made in the other way; nothing is stored then: the page is none
+        of the site's, the key was used, or what the offer was made from has changed. Raises
+        InvalidRequest for the challenge, what ``LocalFiles.describe`` raises, and RailError
+        when the node does not answer.
         """
         deps = self._deps
         if key is not None and not self._free_keys.send((key.owner_id, key.key)):
@@ -117,28 +99,27 @@ class QuickInvoices:
         check_challenge_format(order.challenge)
         if offer.item.file_path is not None:
             deps.files.describe(offer.item.file_path)
-        values = {**offer.invoice, "id": new_id("in"), "challenge": order.challenge}
-        invoice = _unstored(Invoice, values)
-        memo, told = words_for(invoice, offer.item.title, offer.where)
+        invoice_id = new_id("in")
         request = offer.rail.create_request(
             PaymentOrder(
-                invoice_id=invoice.id,
-                amount_msat=invoice.amount_msat,
-                expires_at=invoice.expires_at,
+                invoice_id=invoice_id,
+                amount_msat=offer.amount_msat,
+                expires_at=offer.expires_at,
                 account="",
                 index=0,
-                memo=memo,
-                description=told,
+                memo=offer.memo,
+                description=offer.told % {"id": invoice_id},
             )
         )
-        asked = request_values(invoice.id, request, None, 0, deps.clock())
-        used = _used(key, invoice) if key else None
-        if not self._store.send(NewSale(offer.version, order.origin, values, asked, used)):
+        form = form_for(deps, offer, request)
+        used = _used(key, invoice_id, deps.clock()) if key else None
+        words = own_words(invoice_id, order.challenge, request, order.origin, used)
+        if not self._store.send(form.sale % words):
             # Something was changed, or it is a key's second call: the other way looks closer.
             self._offers().clear()
             return None
-        shown = request_view(deps, invoice, _unstored(RequestRow, asked))
-        return assemble_invoice(deps, invoice, offer.rails, [shown], [])
+        count_started(deps, offer.item.id)
+        return form.answer % words
 
     def _offers(self) -> dict[tuple[str, str], Offer | None]:
         """Return what was read in this second; what is older is forgotten."""
@@ -152,6 +133,9 @@ class QuickInvoices:
         if version is None:
             return None
         item, merchant = get_offer(session, item_id)
+        if item.kind == ORDER_KIND:
+            return None  # Whether it can still be paid is asked each time.
+        check_on_sale(item)
         site = session.get_one(Site, item.site_id)
         priced = quote(self._deps, session, item.price_currency, item.price_amount)
         rails = rails_for(self._deps, session, merchant, priced.amount_msat)
@@ -162,25 +146,26 @@ class QuickInvoices:
         invoice = price_invoice(self._deps, InvoiceOrder(item_id, ""), item, merchant, priced)
         invoice.version += 1
         session.expunge_all()
-        return Offer(version, item, site.name, rails, rail, columns_of(invoice))
+        memo, told = words_for(invoice, item.title, site.name)
+        return Offer(
+            version=version,
+            item=item,
+            rail=rail,
+            rails=rails,
+            amount_msat=invoice.amount_msat,
+            expires_at=invoice.expires_at,
+            invoice=columns_of(invoice),
+            memo=memo,
+            told=with_gaps(told, {"id": invoice.id}),
+        )
 
 
-def _unstored(kind: type[Row], values: Values) -> Row:
-    """Return a row that carries values and can be in no session.
-
-    SQLAlchemy notes each value that is set, which took a fifth of an order's time.
-    """
-    row = kind()
-    vars(row).update(values)
-    return row
-
-
-def _used(key: CallKey, invoice: Invoice) -> Values:
+def _used(key: CallKey, invoice_id: str, now: int) -> Values:
     """Return the row of an idempotency key."""
     return {
         "owner_id": key.owner_id,
         "key": key.key,
         "request_hash": key.request_hash,
-        "result": json.dumps({"id": invoice.id}, separators=(",", ":")),
-        "created_at": invoice.created_at,
+        "result": json.dumps({"id": invoice_id}, separators=(",", ":")),
+        "created_at": now,
     }

@@ -6,7 +6,6 @@ leaves out each one for which it is not, whose key was used or whose payment has
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
@@ -28,9 +27,12 @@ SELECT i.id AS item_id, i.site_id,
 _READ_VERSION = text(f"SELECT version FROM ({_VERSION} WHERE i.id = :item_id) found")  # noqa: S608 - made of constants
 _STORE = f"""
 WITH orders AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(%s::json)
-    AS o (n int, item_id text, version text, origin text, target text, rail text,
-          invoice json, request json, key json)
+  SELECT * FROM ROWS FROM (
+      json_to_recordset(%s::json)
+        AS (item_id text, version text, origin text, target text, rail text,
+            invoice json, request json, key json)
+    ) WITH ORDINALITY
+      AS o (item_id, version, origin, target, rail, invoice, request, key, n)
 ), good AS MATERIALIZED (
   SELECT o.* FROM orders o
     JOIN ({_VERSION} WHERE i.id IN (SELECT item_id FROM orders)) now
@@ -61,19 +63,6 @@ SELECT o.n FROM json_to_recordset(%s::json) AS o (n int, owner_id text, key text
 """
 
 
-@dataclass(frozen=True)
-class NewSale:
-    """An invoice with its request, column by column, and what they were made from."""
-
-    version: str
-    origin: str | None
-    """The page's, where it must be one of the site's."""
-    invoice: Values
-    request: Values
-    key: Values | None
-    """Its ``result`` names the invoice and so is never that of another."""
-
-
 def read_version(session: Session, item_id: str) -> str | None:
     """Return what stands for all that an item's offer is made from; None without the item.
 
@@ -89,24 +78,33 @@ def are_free(connection: Connection, keys: Sequence[tuple[str, str]]) -> list[bo
     return [n not in used for n in range(len(keys))]
 
 
-def store_together(connection: Connection, sales: Sequence[NewSale]) -> list[bool]:
-    """Store what is still right; return for each whether it was stored."""
-    orders = [
+def sale_json(
+    version: str, origin: str | None, invoice: Values, request: Values, key: object
+) -> str:
+    """Return an invoice with its request, column by column, and what they were made from.
+
+    ``origin`` is the page's, where it must be one of the site's. ``key`` is a used key's row
+    or None; its ``result`` names the invoice and so is never that of another.
+    """
+    return json.dumps(
         {
-            "n": n,
-            "item_id": sale.invoice["item_id"],
-            "version": sale.version,
-            "origin": sale.origin,
-            "target": sale.request["target"],
-            "rail": sale.request["rail"],
-            "invoice": sale.invoice,
-            "request": sale.request,
-            "key": sale.key,
-        }
-        for n, sale in enumerate(sales)
-    ]
-    stored = set(connection.exec_driver_sql(_STORE, (json.dumps(orders),)).scalars())
-    return [n in stored for n in range(len(sales))]
+            "item_id": invoice["item_id"],
+            "version": version,
+            "origin": origin,
+            "target": request["target"],
+            "rail": request["rail"],
+            "invoice": invoice,
+            "request": request,
+            "key": key,
+        },
+        separators=(",", ":"),
+    )
+
+
+def store_together(connection: Connection, sales: Sequence[str]) -> list[bool]:
+    """Store those of ``sale_json`` that are still right; return for each whether it was."""
+    stored = set(connection.exec_driver_sql(_STORE, (f"[{','.join(sales)}]",)).scalars())
+    return [n in stored for n in range(1, len(sales) + 1)]
 
 
 def columns_of(row: Model) -> Values:

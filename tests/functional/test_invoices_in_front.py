@@ -27,6 +27,7 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.backend import InvoiceOrder, IssuedInvoice
 from bitcache_server.services import invoice_quickly, together
 from bitcache_server.services.invoice_store import store_together
+from bitcache_server.services.views import InvoiceView
 from tests.support.api import assert_refused, at_once, call
 from tests.support.databases import Databases
 from tests.support.lightning_world import (
@@ -140,6 +141,63 @@ def test_the_answer_is_the_routes(shop: LightningWorld, routed: list[str]) -> No
     assert call(shop, "GET", f"/v1/invoices/{ours['id']}").get_json() == ours
 
 
+@pytest.mark.parametrize("described", [True, False], ids=["hash", "memo"])
+def test_odd_words_come_out_as_they_went_in(
+    shop: LightningWorld, routed: list[str], described: bool
+) -> None:
+    """Answers are filled into a form, which no title, name or origin may tear."""
+    odd = '100 % of "%(id)s" \\ {0} ß 😀 \u2028'
+    _write(shop, update(Item).values(title=odd))
+    _write(shop, update(Site).values(name=f"{odd}%s"))
+    shop.lightning.description_hash = described
+    for headers in ({}, {"Origin": ORIGIN}, {"Idempotency-Key": 'a "%(key)s"'}):
+        quick = _order(shop, headers)
+        assert quick.status_code == 201
+        view = quick.get_json()
+        request = lightning_request(view)
+        InvoiceView.model_validate(view, strict=True)
+        assert call(shop, "GET", f"/v1/invoices/{view['id']}").get_json() == view
+        if described:
+            facts = facts_of(request)
+            assert (facts["title"], facts["site"]) == (odd, f"{odd}%s")
+            assert facts["invoice"] == view["id"]
+        else:
+            assert request["description"] is None
+    assert "/v1/invoices" not in routed
+
+
+def test_what_a_node_says_cannot_leave_its_place(
+    shop: LightningWorld, routed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = '","state":"paid","x":"%(id)s'
+    create = shop.lightning.create_invoice
+
+    def odd(order: InvoiceOrder) -> IssuedInvoice:
+        return IssuedInvoice(said + create(order).bolt11, create(order).payment_hash)
+
+    monkeypatch.setattr(shop.lightning, "create_invoice", odd)
+    view = _order(shop).get_json()
+    request = lightning_request(view)
+    assert view["state"] == "open"
+    assert request["bolt11"].startswith(said)
+    assert request["uri"] == f"lightning:{request['bolt11'].lower()}"
+    assert request["qr_uri"] == request["uri"].upper()
+    assert call(shop, "GET", f"/v1/invoices/{view['id']}").get_json() == view
+    assert "/v1/invoices" not in routed
+
+
+def test_the_time_is_that_of_the_nodes_answer(
+    shop: LightningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page counts down by it."""
+    began = shop.clock()
+    assert _order(shop).get_json()["now"] == began
+    _before_each_invoice(shop, monkeypatch, lambda _order: shop.clock.pass_time(3))
+    view = _order(shop).get_json()
+    assert (view["created_at"], view["now"]) == (began, began + 3)
+    assert call(shop, "GET", f"/v1/invoices/{view['id']}").get_json() == view
+
+
 def test_it_is_paid_like_any_other(shop: LightningWorld, routed: list[str]) -> None:
     purchase = shop.buy()
     assert routed == []
@@ -204,6 +262,16 @@ def test_what_stands_in_the_way_is_said_at_once(
     _write(shop, update(RailStatus).values(**values))
     answer = _order(shop)
     assert (answer.status_code, answer.get_json()["code"]) == (503, code)
+    assert _count(shop, Invoice) == 1
+
+
+def test_what_is_archived_is_not_sold(shop: LightningWorld, made: list[InvoiceOrder]) -> None:
+    assert _order(shop).status_code == 201
+    _write(shop, update(Item).values(archived_at=shop.clock()))
+    # The first shows that the offer is old, the second finds none.
+    for _ in range(2):
+        assert _order(shop).get_json()["code"] == "item_archived"
+    assert len(made) == 2
     assert _count(shop, Invoice) == 1
 
 

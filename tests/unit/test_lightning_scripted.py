@@ -2,6 +2,7 @@
 
 import bolt11
 import pytest
+from bech32 import CHARSET, bech32_encode
 
 from bitcache_server.domain.errors import ConfigurationError, LightningUnreachable
 from bitcache_server.domain.outcome import Outcome
@@ -13,6 +14,7 @@ from bitcache_server.rails.lightning.backend import (
     PayOrder,
 )
 from bitcache_server.rails.lightning.decoding import decode, preimage_fits
+from bitcache_server.rails.lightning.invoice_making import Wording
 from bitcache_server.rails.lightning.registry import make_backend
 from bitcache_server.rails.lightning.scripted import ScriptedBackend
 
@@ -180,3 +182,16 @@ def test_its_invoices_are_all_that_the_specification_wants() -> None:
         assert found.signature.verify(str(found.payee))
         # What the library writes of it is the same, letter for letter.
         assert bolt11.encode(found) == text
+
+
+@pytest.mark.parametrize("amount_msat", [0, 1, 50_000, 2_100_000_000_000])
+@pytest.mark.parametrize("memo_bytes", [0, 1, 150, 639])
+def test_invoices_of_all_lengths_are_as_the_library_writes_them(
+    amount_msat: int, memo_bytes: int
+) -> None:
+    text = _backend().add_invoice(Wording(amount_msat, "x" * memo_bytes, "", 600)).bolt11
+    read = bolt11.decode(text)
+    assert (read.description, read.amount_msat or 0) == ("x" * memo_bytes, amount_msat)
+    assert (read.date, read.expiry) == (NOW, 600)
+    prefix, _, rest = text.rpartition("1")
+    assert bech32_encode(prefix, [CHARSET.index(letter) for letter in rest[:-6]]) == text
