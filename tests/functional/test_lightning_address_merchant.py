@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from bitcache_server import netguard
 from bitcache_server.domain.errors import (
     InvalidRequest,
     LightningAddressInvalid,
@@ -20,7 +21,6 @@ from bitcache_server.ledger.balances import balance
 from bitcache_server.models.sales import Invoice, Payment
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import PaymentOrder, PaymentRequest
-from bitcache_server.rails.lightning import safe_http
 from bitcache_server.rails.lightning.decoding import preimage_fits
 from bitcache_server.services.handles import set_handle
 from bitcache_server.services.items import get_item
@@ -322,7 +322,7 @@ def test_a_check_address_that_leads_elsewhere_later(
     provider.pay(str(lightning_request(purchase.invoice)["payment_hash"]))
     asked = len(provider.asked)
     with monkeypatch.context() as patch:
-        patch.setattr(safe_http, "_lookup", lambda host, port: ["10.0.0.1"])
+        patch.setattr(netguard, "_lookup", lambda host, port: ["10.0.0.1"])
         assert look_again(shop) == 0
     assert len(provider.asked) == asked
     assert look_again(shop) == 1

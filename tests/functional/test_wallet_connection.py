@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from bitcache_server import netguard
 from bitcache_server.domain.errors import ConnectionInvalid, InsufficientBalance, WalletNotEmpty
 from bitcache_server.models.sales import Invoice
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import WalletConnection
-from bitcache_server.rails.lightning import safe_http
 from bitcache_server.services import fill_wallet
 from bitcache_server.services.close_wallet import close_wallet
 from bitcache_server.services.refresh_rates import refresh_rates
@@ -489,7 +489,7 @@ def test_in_production_a_relay_is_public_and_encrypted(
 def test_a_relay_is_looked_at_again_before_each_use(
     reader: Clicker, readers_wallet: PayingWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_http, "_lookup", lambda host, port: ["10.0.0.7"])
+    monkeypatch.setattr(netguard, "_lookup", lambda host, port: ["10.0.0.7"])
     assert "internal address" in refused(reader.click())
     assert readers_wallet.paid == []
     assert row_of(reader).spent_msat == 0

@@ -9,6 +9,7 @@ from threading import Event
 
 import pytest
 
+from bitcache_server import netguard
 from bitcache_server.domain.errors import (
     AddressInvalid,
     InvoiceUsed,
@@ -23,7 +24,6 @@ from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.base import Rail
 from bitcache_server.rails.fake import FakeRail
-from bitcache_server.rails.lightning import safe_http
 from bitcache_server.rails.onchain.addresses import normal_address
 from bitcache_server.rails.onchain.networks import NETWORKS
 from bitcache_server.services.payout_health import check_payouts, payout_health
@@ -88,7 +88,7 @@ def test_a_host_that_nobody_has_is_told_at_once(
     def unknown(host: str, port: int | None) -> list[str]:
         raise socket.gaierror(f"{host}:{port}")
 
-    monkeypatch.setattr(safe_http, "_lookup", unknown)
+    monkeypatch.setattr(netguard, "_lookup", unknown)
     page = _refused(reader, "nobody@nonexistent.invalid")
     assert "There is no server with the name nonexistent.invalid." in page
     assert "Is there a typing error in the address?" in page

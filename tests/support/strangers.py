@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bitcache_server.rails.lightning import safe_http
+from bitcache_server import netguard
 from bitcache_server.services.strangers import MOST_WAITING, place_to_wait
 
 SLOW = ".slow.test"
@@ -34,7 +34,7 @@ class SlowNames:
 @contextmanager
 def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowNames]:
     """Let look-ups of ``*.slow.test`` hang; all others are answered."""
-    slow, look_up = SlowNames(), safe_http._lookup
+    slow, look_up = SlowNames(), netguard._lookup
 
     def lookup(host: str, port: int | None) -> list[str]:
         if not host.endswith(SLOW):
@@ -44,7 +44,7 @@ def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowNames]:
         raise socket.gaierror(f"{host}:{port}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(safe_http, "_lookup", lookup)
+        patch.setattr(netguard, "_lookup", lookup)
         try:
             yield slow
         finally:

@@ -14,13 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
+from bitcache_server import netguard
 from bitcache_server.domain.errors import (
     LightningAddressInvalid,
     LnurlForbidden,
     LnurlRefused,
     LnurlUnreachable,
 )
-from bitcache_server.rails.lightning import lnurl_client, safe_http
+from bitcache_server.rails.lightning import lnurl_client
 from bitcache_server.rails.lightning.lnurl_client import (
     MOST_AT_ONCE,
     LnurlClient,
@@ -54,7 +55,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
         asked.append(host)
         return answers[min(len(asked), len(answers)) - 1]
 
-    monkeypatch.setattr(safe_http, "_lookup", lookup)
+    monkeypatch.setattr(netguard, "_lookup", lookup)
     return asked
 
 
@@ -263,7 +264,7 @@ def test_a_name_that_nobody_answers_for_is_given_up(monkeypatch: pytest.MonkeyPa
         assert answered.wait(30)
         return []
 
-    monkeypatch.setattr(safe_http, "_lookup", lookup)
+    monkeypatch.setattr(netguard, "_lookup", lookup)
     with pytest.raises(LnurlUnreachable, match=r"0\.2 s"):
         LnurlClient(0.2, allow_local=True).pay_terms("jane@shop.test")
     # Given up while the name server was still silent.
@@ -396,7 +397,7 @@ def test_tls_is_for_the_name_and_not_for_the_number(
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(made.chain, made.key)
     trusting = ssl.create_default_context(cafile=str(made.authority))
-    monkeypatch.setattr(safe_http, "_tls", lambda: trusting)
+    monkeypatch.setattr(netguard, "_tls", lambda: trusting)
     client = LnurlClient(2, allow_local=True)
     asked = resolving(monkeypatch, ["127.0.0.1"])
     with lnurl_provider("shop.test", server) as provider:
@@ -423,7 +424,7 @@ def test_a_name_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     def lookup(host: str, port: int | None) -> list[str]:
         raise socket.gaierror(8, "unknown")
 
-    monkeypatch.setattr(safe_http, "_lookup", lookup)
+    monkeypatch.setattr(netguard, "_lookup", lookup)
     with pytest.raises(LnurlUnreachable, match="no server"):
         LnurlClient(2, allow_local=False).pay_terms("jane@shop.test")
 

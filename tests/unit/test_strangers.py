@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bitcache_server import wiring
+from bitcache_server import netguard, wiring
 from bitcache_server.app import THREADS
 from bitcache_server.domain.errors import AddressInvalid, LnurlUnreachable
+from bitcache_server.netguard import MOST_LOOK_UPS
 from bitcache_server.rails.base import PaymentRequest
-from bitcache_server.rails.lightning import safe_http
 from bitcache_server.rails.lightning.gate import MOST_INSIDE
 from bitcache_server.rails.lightning.lnurl_client import LnurlClient
 from bitcache_server.rails.lightning.rail import LightningRail
-from bitcache_server.rails.lightning.safe_http import MOST_LOOK_UPS, NamesBusy, check_public_host
+from bitcache_server.rails.lightning.safe_http import NamesBusy, check_public_host
 from bitcache_server.services.strangers import MOST_WAITING, place_to_wait
 from tests.support.lnurl_provider import lnurl_provider, saying
 from tests.support.strangers import everybody_waits, slow_names
@@ -58,7 +58,7 @@ def _rail(folder: Path) -> LightningRail:
 def test_payees_whose_names_hang_keep_no_sale_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_http, "LOOK_UP_WAIT_S", 0.0)
+    monkeypatch.setattr(netguard, "LOOK_UP_WAIT_S", 0.0)
     rail = _rail(tmp_path)
 
     def ask(number: int) -> str:
@@ -90,7 +90,7 @@ def test_payees_whose_names_hang_keep_no_sale_waiting(
 def test_a_look_up_keeps_its_thread_longer_than_its_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(safe_http, "LOOK_UP_WAIT_S", 0.0)
+    monkeypatch.setattr(netguard, "LOOK_UP_WAIT_S", 0.0)
     client = LnurlClient(0.02, allow_local=True)
     with slow_names(monkeypatch) as slow:
         for number in range(MOST_LOOK_UPS):
@@ -101,7 +101,7 @@ def test_a_look_up_keeps_its_thread_longer_than_its_caller(
             client.pay_terms("jane@other.slow.test")
         assert not slow.begun.acquire(blocking=False)
         slow.over.set()
-        monkeypatch.setattr(safe_http, "LOOK_UP_WAIT_S", 60.0)
+        monkeypatch.setattr(netguard, "LOOK_UP_WAIT_S", 60.0)
         with pytest.raises(LnurlUnreachable) as caught:
             client.pay_terms("jane@other.slow.test")
         assert not isinstance(caught.value, NamesBusy)

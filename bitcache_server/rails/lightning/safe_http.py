@@ -1,67 +1,37 @@
 """One GET of a small JSON document from a server that a stranger has named.
 
-The address comes from a merchant, a reader, or a server that they chose, and so may point
-anywhere: at our own database, at a cloud's secrets, at nothing that ever answers. The name
-is resolved once, each of its addresses must be public, and the connection goes to the very
-address that was checked: a second look at the name could bring another answer. TLS and the
-``Host`` header keep the name. Redirects are not followed; time and size are bounded.
+The address comes from a merchant, a reader, or a server that they chose: ``netguard`` says
+which ones are asked, and how. Redirects are not followed; time and size are bounded.
 """
 
 import asyncio
 import json
-import socket
-import ssl
-import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from functools import cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
+from bitcache_server import netguard
 from bitcache_server.domain.errors import LnurlForbidden, LnurlRefused, LnurlUnreachable
+from bitcache_server.netguard import NotAllowed
 
 MAX_ANSWER_BYTES = 100_000
-MAX_URL_CHARS = 2_000
-#: Names that are looked up at once, and how long another one waits for its turn.
-MOST_LOOK_UPS = 8
-LOOK_UP_WAIT_S = 1.0
-#: A name with more addresses than this is not tried to the end.
-_MAX_TRIES = 3
-#: Global unicast (RFC 4291); all else has a purpose that is not "a server on the net".
-_GLOBAL_IPV6 = IPv6Network("2000::/3")
-#: 6to4 (RFC 3056) carries an IPv4 address inside, which could be a private one.
-_6TO4 = IPv6Network("2002::/16")
 
 
 class NamesBusy(LnurlUnreachable):
     """Other names keep all threads that look names up: nothing is known of this one."""
 
 
-class Names:
-    """Looks names up in threads of its own, a few at once.
-
-    The system's look-up cannot be ended: whoever waits for it leaves in time, and the thread
-    stays with a name server that is silent on purpose, for a minute even. So those who ask
-    for different people's sake have a ``Names`` each.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(MOST_LOOK_UPS, thread_name_prefix="names")
-        self._free = threading.BoundedSemaphore(MOST_LOOK_UPS)
-
-    def begin(self, host: str, port: int | None) -> Future[list[str]]:
-        """Return the look-up, under way; raise NamesBusy when no thread becomes free soon."""
-        if not self._free.acquire(timeout=LOOK_UP_WAIT_S):
-            raise NamesBusy("Many names are being looked up at this moment. Try again soon.")
-        looking = self._threads.submit(_lookup, host, port)
-        looking.add_done_callback(lambda _: self._free.release())
-        return looking
+def _begin(names: netguard.Names, host: str, port: int | None) -> Future[list[str]]:
+    try:
+        return names.begin(host, port)
+    except netguard.NoFreeThread:
+        raise NamesBusy("Many names are being looked up at this moment. Try again soon.") from None
 
 
 #: Those of wallets' relays, which readers choose.
-_relay_names = Names()
+_relay_names = netguard.Names()
 
 
 class SafeJson:
@@ -74,12 +44,12 @@ class SafeJson:
     def __init__(self, timeout_s: float, allow_local: bool, own_url: str = "") -> None:
         self._timeout_s = timeout_s
         self._allow_local = allow_local
-        self._names = Names()
+        self._names = netguard.Names()
         self._own = self._place(httpx.URL(own_url)) if own_url else None
 
     def scheme_for(self, host: str) -> str:
         """Return ``https``, or ``http`` for a loopback host where those are allowed."""
-        return "http" if self._allow_local and _is_loopback_name(host) else "https"
+        return netguard.scheme_for(host, self._allow_local)
 
     def get(self, url: str) -> dict[str, object]:
         """Return the object that stands at ``url``.
@@ -89,7 +59,7 @@ class SafeJson:
         object, or that says ``"status": "ERROR"`` (LUD-01).
         """
         checked = self._checked_url(url)
-        return asyncio.run(self._get(checked, self._names.begin(checked.host, checked.port)))
+        return asyncio.run(self._get(checked, _begin(self._names, checked.host, checked.port)))
 
     def require_allowed(self, url: str) -> None:
         """Return when ``url`` could be asked; nothing is sent to it.
@@ -98,7 +68,7 @@ class SafeJson:
         LnurlUnreachable for a name that nobody has.
         """
         checked = self._checked_url(url)
-        asyncio.run(self._look_up(checked, self._names.begin(checked.host, checked.port)))
+        asyncio.run(self._look_up(checked, _begin(self._names, checked.host, checked.port)))
 
     def is_own(self, text: str) -> bool:
         """Return whether an address on the web is that of this very server; asks nobody."""
@@ -116,21 +86,13 @@ class SafeJson:
         host = url.raw_host.decode("ascii").rstrip(".")
         if not self._allow_local:
             return host, 0
-        return "localhost" if _is_loopback_name(host) else host, url.port or 443
+        return "localhost" if netguard.is_loopback_name(host) else host, url.port or 443
 
     def _checked_url(self, text: str) -> httpx.URL:
         try:
-            url = httpx.URL(text) if len(text) <= MAX_URL_CHARS else httpx.URL("")
-        except (httpx.InvalidURL, ValueError):
-            raise LnurlForbidden("That is no address on the web.") from None
-        if not url.host or not 0 < (url.port or 443) < 65_536:
-            raise LnurlForbidden("That is no address on the web.")
-        if url.userinfo:
-            raise LnurlForbidden("An address with a user name or password is not followed.")
-        if url.host.endswith(".onion"):
-            raise LnurlForbidden("Addresses in the Tor network are not followed.")
-        if url.scheme != "https" and url.scheme != self.scheme_for(url.host):
-            raise LnurlForbidden("Only https addresses are followed.")
+            url = netguard.checked_url(text, self._allow_local)
+        except NotAllowed as error:
+            raise LnurlForbidden(str(error)) from None
         if self._place(url) == self._own:
             # A call that waits for one of our own threads may wait for ever.
             raise LnurlForbidden(f"{url.host} is this very server, which never calls itself.")
@@ -164,43 +126,16 @@ class SafeJson:
             found = await asyncio.wrap_future(looking)
         except (OSError, UnicodeError):
             raise LnurlUnreachable(f"There is no server with the name {url.host}.") from None
-        for address in found:
-            if not self._may_connect(address):
-                raise LnurlForbidden(f"{url.host} is an internal address.")
-        return found[:_MAX_TRIES]
-
-    def _may_connect(self, text: str) -> bool:
-        address = ip_address(text)
-        if self._allow_local and address.is_loopback:
-            return True
-        return _is_public(address)
+        return _allowed(url.host, found, self._allow_local)
 
     async def _read_from(self, url: httpx.URL, addresses: Sequence[str]) -> bytes:
-        failure: httpx.HTTPError = httpx.ConnectError("no address")
-        for address in addresses:
-            try:
-                return await self._read(url, address)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = error
-        raise failure
+        return await netguard.in_turn(addresses, lambda address: self._read(url, address))
 
     async def _read(self, url: httpx.URL, address: str) -> bytes:
-        """Connect to ``address`` and talk to it as to the host of ``url``.
-
-        Proxies of the environment are left out: they would resolve the name again.
-        """
-        client = httpx.AsyncClient(
-            verify=_tls(), follow_redirects=False, trust_env=False, timeout=self._timeout_s,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-        )  # fmt: skip
-        request = client.build_request(
-            "GET",
-            url.copy_with(host=address),
-            headers={"Host": url.netloc.decode("ascii")},
-            extensions={"sni_hostname": url.raw_host.decode("ascii")},
-        )
-        async with client:
-            answer = await client.send(request, stream=True)
+        """Connect to ``address`` and talk to it as to the host of ``url``."""
+        async with netguard.new_client(self._timeout_s) as client:
+            headers = {"Accept": "application/json"}
+            answer = await netguard.send(client, "GET", url, address, headers)
             try:
                 return await _body(answer, url.host)
             finally:
@@ -214,53 +149,27 @@ def check_public_host(host: str, port: int, allow_local: bool, timeout_s: float)
     certificate for that very name keeps it from somewhere else. Raises LnurlUnreachable for
     a name that nobody has, or that is not found within ``timeout_s``.
     """
-    looking = _relay_names.begin(host, port)
+    looking = _begin(_relay_names, host, port)
     try:
         found = looking.result(timeout_s)
     except TimeoutError:
         raise LnurlUnreachable(f"{host} was not found within {timeout_s:g} s.") from None
     except (OSError, UnicodeError):
         raise LnurlUnreachable(f"There is no server with the name {host}.") from None
-    for text in found:
-        address = ip_address(text)
-        if not (_is_public(address) or (allow_local and address.is_loopback)):
-            raise LnurlForbidden(f"{host} is an internal address.")
+    _allowed(host, found, allow_local)
 
 
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    # Outside of that block stand the forms that wrap an IPv4 address (mapped, NAT64).
-    plain = address.version == 4 or (address in _GLOBAL_IPV6 and address not in _6TO4)
-    return plain and address.is_global and not address.is_multicast
-
-
-def _is_loopback_name(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _allowed(host: str, found: Sequence[str], allow_local: bool) -> Sequence[str]:
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _lookup(host: str, port: int | None) -> list[str]:
-    found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
-    # The scope of a link-local address ("%eth0") is no part of it.
-    return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Read the root certificates once; that takes longer than the call."""
-    return httpx.create_ssl_context()
+        return netguard.check_addresses(host, found, allow_local)
+    except NotAllowed as error:
+        raise LnurlForbidden(str(error)) from None
 
 
 def _why_unread(host: str, error: Exception) -> str:
     """Say in plain words why there was no answer; ``error`` is httpx's or the system's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"{host} has no certificate that can be trusted, or does not speak TLS."
-        cause = cause.__cause__ or cause.__context__
+    if netguard.is_tls_fault(error):
+        return f"{host} has no certificate that can be trusted, or does not speak TLS."
     if isinstance(error, httpx.ConnectError):
         return f"No server listens at {host}, or it cannot be reached from here."
     if isinstance(error, httpx.TimeoutException):
