@@ -24,14 +24,15 @@ class WalletSession(Model):
 
 
 class Passkey(Model):
-    """A WebAuthn credential (https://www.w3.org/TR/webauthn-3/) that signs in to a wallet."""
+    """A WebAuthn credential (https://www.w3.org/TR/webauthn-3/) of a wallet or an account."""
 
     __tablename__ = "passkeys"
-    __table_args__ = (Index("ix_passkeys_wallet_id", "wallet_id"),)
+    __table_args__ = (Index("ix_passkeys_owner_id", "owner_id"),)
 
     credential_id: Mapped[str] = mapped_column(String(1_400), primary_key=True)
     """In base64url without padding; the specification allows 1,023 bytes."""
-    wallet_id: Mapped[str] = mapped_column(String(64))
+    owner_id: Mapped[str] = mapped_column(String(64))
+    """A wallet or an account; the letters before its `_` say which."""
     public_key: Mapped[str] = mapped_column(Text)
     """COSE key in base64url."""
     sign_count: Mapped[int] = mapped_column(BigInteger)
@@ -41,12 +42,13 @@ class Passkey(Model):
 
 
 class RecoveryCode(Model):
-    """The hash of the code that signs in to a wallet on a new device; a new code replaces it."""
+    """The hash of the code that signs in on a new device; a new code replaces it."""
 
     __tablename__ = "recovery_codes"
     __table_args__ = (Index("uq_recovery_codes_code_hash", "code_hash", unique=True),)
 
-    wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """A wallet or an account."""
     code_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     used_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -117,14 +119,16 @@ class GiftDay(Model):
 
 
 class LnurlKey(Model):
-    """A Lightning wallet's key for this server (LUD-04) that signs in to a wallet here."""
+    """A Lightning wallet's key for this server (LUD-04), of a wallet or an account here."""
 
     __tablename__ = "lnurl_keys"
-    __table_args__ = (Index("ix_lnurl_keys_wallet_id", "wallet_id"),)
+    __table_args__ = (Index("ix_lnurl_keys_owner_id", "owner_id"),)
 
     key: Mapped[str] = mapped_column(String(66), primary_key=True)
     """Compressed secp256k1 public key in hex; wallets make another for each domain (LUD-05)."""
-    wallet_id: Mapped[str] = mapped_column(String(64))
+    realm: Mapped[str] = mapped_column(String(8), primary_key=True)
+    """``wallet`` or ``account``: one key may open one of each."""
+    owner_id: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     used_at: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -137,9 +141,11 @@ class LnurlChallenge(Model):
 
     k1: Mapped[str] = mapped_column(String(64), primary_key=True)
     """32 random bytes in hex. It stands in a QR code, so it opens nothing by itself."""
+    realm: Mapped[str] = mapped_column(String(8))
+    """``wallet`` or ``account``: what it is to open."""
     purpose: Mapped[str] = mapped_column(String(16))
     subject: Mapped[str] = mapped_column(String(140))
-    """The wallet and session that asked; empty for a sign-in."""
+    """The owner and session that asked; empty for a sign-in."""
     browser_hash: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the secret that only the browser has that shows the code."""
     key: Mapped[str | None] = mapped_column(String(66))

@@ -44,8 +44,10 @@ def close_wallet(deps: Deps, session: Session, wallet_id: str, *, give_up_rest: 
     _require_nothing_on_its_way(deps, session, wallet_id)
     _require_given_up(deps, session, wallet.balance_msat, give_up_rest)
     forfeit(session, wallet_id, deps.clock())
-    for secret in (WalletSession, Passkey, RecoveryCode, LnurlKey, WalletConnection):
-        session.execute(delete(secret).where(secret.wallet_id == wallet_id))
+    for row in (WalletSession, WalletConnection):
+        session.execute(delete(row).where(row.wallet_id == wallet_id))
+    for secret in (Passkey, RecoveryCode, LnurlKey):
+        session.execute(delete(secret).where(secret.owner_id == wallet_id))
     living = update(Allowance).where(
         Allowance.wallet_id == wallet_id, Allowance.revoked_at.is_(None)
     )

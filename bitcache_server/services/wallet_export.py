@@ -35,6 +35,8 @@ _SECRET = {
     "challenge",
     "sealed",
     "wallet_id",
+    "owner_id",
+    "realm",
 }
 
 
@@ -80,7 +82,8 @@ def activity_rows(session: Session, wallet_id: str) -> Iterator[tuple[str | int,
 
 
 def _rows(session: Session, model: Any, wallet_id: str) -> list[dict[str, Any]]:
-    found = session.scalars(select(model).where(model.wallet_id == wallet_id))
+    owner = model.owner_id if hasattr(model, "owner_id") else model.wallet_id
+    found = session.scalars(select(model).where(owner == wallet_id))
     return [_fields(row) for row in found]
 
 

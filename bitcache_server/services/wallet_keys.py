@@ -4,11 +4,12 @@ One browser shows a code, a wallet (often on a phone) signs it, and that browser
 nobody else can, because going on needs a secret that is in its cookie and not in the code.
 The first signature counts and the browser asks its reader before it acts on one, so that
 whoever scans somebody else's screen neither gets in nor puts the reader into a foreign
-wallet unseen.
+wallet unseen. The same works for accounts: a code of one realm serves nothing in the other.
 """
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlencode, urlsplit
@@ -23,15 +24,15 @@ from bitcache_server.domain.errors import InvalidRequest, LoginInvalid
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.upsert import insert_missing
 from bitcache_server.models.wallets import LnurlChallenge, LnurlKey
-from bitcache_server.services.deps import Deps
-from bitcache_server.services.wallets import (
-    Holder,
-    create_wallet,
+from bitcache_server.services.browsers import (
+    Browser,
+    Realm,
     mark_verified,
-    open_session,
+    open_browser,
     renew_cookie,
     require_confirmation,
 )
+from bitcache_server.services.deps import Deps
 from bitcache_server.settings import Settings
 from bitcache_server.tokens.secrets import hash_secret
 
@@ -83,12 +84,12 @@ class LoginView:
     key: str | None
     """The key that signed; None until one did."""
     is_known: bool
-    """It opens a wallet here."""
+    """It opens something here already."""
 
 
 @dataclass(frozen=True)
 class KeyView:
-    """A Lightning wallet's key for the reader's list."""
+    """A Lightning wallet's key for its owner's list."""
 
     key: str
     created_at: int
@@ -102,25 +103,26 @@ def lightning_login_works(settings: Settings) -> bool:
 
 
 def begin_login(
-    deps: Deps, session: Session, purpose: LoginPurpose, holder: Holder | None
+    deps: Deps, session: Session, realm: Realm, purpose: LoginPurpose, browser: Browser | None
 ) -> NewLogin:
-    """Make a challenge for this browser; for all but a sign-in it holds for ``holder`` alone.
+    """Make a challenge for this browser; for all but a sign-in it holds for ``browser`` alone.
 
     Raises ConfirmationRequired before a key is added, and InvalidRequest.
     """
     if not lightning_login_works(deps.settings):
         raise InvalidRequest("Signing in with a Lightning wallet needs a server with https.")
-    if purpose is LoginPurpose.ADD and holder is not None:
-        require_confirmation(deps, session, holder)
-        if len(keys_of(session, holder.wallet_id)) >= MAX_KEYS:
+    if purpose is LoginPurpose.ADD and browser is not None:
+        require_confirmation(deps, session, browser)
+        if len(keys_of(session, browser.owner_id)) >= MAX_KEYS:
             raise InvalidRequest(f"At most {MAX_KEYS} Lightning wallets. Remove one first.")
     now = deps.clock()
     new = NewLogin(secrets.token_hex(_K1_BYTES), secrets.token_urlsafe(32))
     session.add(
         LnurlChallenge(
             k1=new.k1,
+            realm=realm.name,
             purpose=purpose.value,
-            subject=_subject(purpose, holder),
+            subject=_subject(purpose, browser),
             browser_hash=hash_secret(new.browser_secret),
             key=None,
             created_at=now,
@@ -150,12 +152,15 @@ def sign_login(deps: Deps, session: Session, k1: str, key: str, signature: str) 
         raise LoginInvalid(_OVER)
 
 
-def login_view(deps: Deps, session: Session, k1: str, browser_secret: str) -> LoginView:
+def login_view(
+    deps: Deps, session: Session, realm: Realm, k1: str, browser_secret: str
+) -> LoginView:
     """Return how far it has come; raise LoginInvalid for another browser, or when it is over."""
     query = select(
         LnurlChallenge.purpose, LnurlChallenge.key, LnurlChallenge.expires_at
     ).where(
         LnurlChallenge.k1 == k1,
+        LnurlChallenge.realm == realm.name,
         LnurlChallenge.browser_hash == hash_secret(browser_secret),
         LnurlChallenge.used_at.is_(None),
         LnurlChallenge.expires_at > deps.clock(),
@@ -170,7 +175,7 @@ def login_view(deps: Deps, session: Session, k1: str, browser_secret: str) -> Lo
         lnurl=login_lnurl(deps.settings, k1, purpose),
         expires_at=found.expires_at,
         key=found.key,
-        is_known=found.key is not None and _wallet_of(session, found.key) is not None,
+        is_known=found.key is not None and _owner_of(session, realm, found.key) is not None,
     )
 
 
@@ -181,67 +186,79 @@ def login_lnurl(settings: Settings, k1: str, purpose: LoginPurpose) -> str:
 
 
 def finish_sign_in(
-    deps: Deps, session: Session, k1: str, browser_secret: str, label: str, *, new_wallet: bool
+    deps: Deps,
+    session: Session,
+    realm: Realm,
+    k1: str,
+    browser_secret: str,
+    label: str,
+    new_owner: Callable[[], str] | None,
 ) -> str:
-    """Open the wallet of the key that signed; return the cookie's value.
+    """Open what the key that signed belongs to; return the cookie's value.
 
-    With ``new_wallet`` a key that opens nothing yet gets a wallet. Raises LoginInvalid.
+    A key that opens nothing yet gets what ``new_owner`` makes. Raises LoginInvalid.
     """
-    key = _use(deps, session, LoginPurpose.SIGN_IN, k1, browser_secret, None)
-    wallet_id = _wallet_of(session, key)
-    if wallet_id is None:
-        if not new_wallet:
-            raise LoginInvalid("This Lightning wallet opens no balance here.")
-        wallet_id = create_wallet(deps, session).id
-        _keep(deps, session, key, wallet_id)
-    _mark_used(deps, session, key)
-    return open_session(deps, session, wallet_id, label, verified=True)
+    key = _use(deps, session, realm, LoginPurpose.SIGN_IN, k1, browser_secret, None)
+    owner_id = _owner_of(session, realm, key)
+    if owner_id is None:
+        if new_owner is None:
+            raise LoginInvalid(realm.words.opens_nothing)
+        owner_id = new_owner()
+        _keep(deps, session, realm, key, owner_id)
+    _mark_used(deps, session, realm, key)
+    realm.note(deps, session, owner_id, "signed_in_by_lightning")
+    return open_browser(deps, session, realm, owner_id, label, verified=True)
 
 
 def finish_adding(
-    deps: Deps, session: Session, holder: Holder, k1: str, browser_secret: str
+    deps: Deps, session: Session, browser: Browser, k1: str, browser_secret: str
 ) -> str:
-    """Let the key that signed open this wallet from now on; return the browser's new cookie.
+    """Let the key that signed open this owner from now on; return the browser's new cookie.
 
-    Raises LoginInvalid, also for a key that opens another wallet, and ConfirmationRequired.
+    Raises LoginInvalid, also for a key that opens another, and ConfirmationRequired.
     """
-    require_confirmation(deps, session, holder)
-    key = _use(deps, session, LoginPurpose.ADD, k1, browser_secret, holder)
-    _keep(deps, session, key, holder.wallet_id)
-    mark_verified(deps, session, holder)
-    return renew_cookie(session, holder)
+    require_confirmation(deps, session, browser)
+    realm = browser.realm
+    key = _use(deps, session, realm, LoginPurpose.ADD, k1, browser_secret, browser)
+    _keep(deps, session, realm, key, browser.owner_id)
+    realm.note(deps, session, browser.owner_id, "lightning_wallet_added")
+    mark_verified(deps, session, browser)
+    return renew_cookie(session, browser)
 
 
 def finish_confirmation(
-    deps: Deps, session: Session, holder: Holder, k1: str, browser_secret: str
+    deps: Deps, session: Session, browser: Browser, k1: str, browser_secret: str
 ) -> str:
-    """Let a key of this very wallet prove who the reader is; return the new cookie.
+    """Let a key of this very owner prove who they are; return the new cookie.
 
     Raises LoginInvalid.
     """
-    key = _use(deps, session, LoginPurpose.CONFIRM, k1, browser_secret, holder)
-    if _wallet_of(session, key) != holder.wallet_id:
-        raise LoginInvalid("This Lightning wallet does not open this balance.")
-    _mark_used(deps, session, key)
-    mark_verified(deps, session, holder)
-    return renew_cookie(session, holder)
+    realm = browser.realm
+    key = _use(deps, session, realm, LoginPurpose.CONFIRM, k1, browser_secret, browser)
+    if _owner_of(session, realm, key) != browser.owner_id:
+        raise LoginInvalid(realm.words.other_key)
+    _mark_used(deps, session, realm, key)
+    mark_verified(deps, session, browser)
+    return renew_cookie(session, browser)
 
 
-def keys_of(session: Session, wallet_id: str) -> list[KeyView]:
-    """Return the keys that open a wallet, in the order in which they came."""
+def keys_of(session: Session, owner_id: str) -> list[KeyView]:
+    """Return the keys that open a wallet or an account, in the order in which they came."""
     query = (
         select(LnurlKey.key, LnurlKey.created_at, LnurlKey.used_at)
-        .where(LnurlKey.wallet_id == wallet_id)
+        .where(LnurlKey.owner_id == owner_id)
         .order_by(LnurlKey.created_at, LnurlKey.key)
     )
     return [KeyView(*row) for row in session.execute(query)]
 
 
-def remove_key(deps: Deps, session: Session, holder: Holder, key: str) -> None:
-    """Forget a key of the wallet, unless it is gone already. Raises ConfirmationRequired."""
-    require_confirmation(deps, session, holder)
-    mine = (LnurlKey.key == key, LnurlKey.wallet_id == holder.wallet_id)
+def remove_key(deps: Deps, session: Session, browser: Browser, key: str) -> None:
+    """Forget a key of the owner, unless it is gone already. Raises ConfirmationRequired."""
+    require_confirmation(deps, session, browser)
+    mine = (LnurlKey.key == key, LnurlKey.owner_id == browser.owner_id)
     session.execute(delete(LnurlKey).where(*mine))
+    browser.realm.require_way_in(session, browser.owner_id)
+    browser.realm.note(deps, session, browser.owner_id, "lightning_wallet_removed")
 
 
 def forget_challenges(deps: Deps, session: Session) -> int:
@@ -251,12 +268,12 @@ def forget_challenges(deps: Deps, session: Session) -> int:
         return len(session.execute(over.returning(LnurlChallenge.k1)).all())
 
 
-def _subject(purpose: LoginPurpose, holder: Holder | None) -> str:
+def _subject(purpose: LoginPurpose, browser: Browser | None) -> str:
     if purpose is LoginPurpose.SIGN_IN:
         return ""
-    if holder is None:
+    if browser is None:
         raise InvalidRequest("Sign in first.")
-    return f"{holder.wallet_id}.{holder.session_id}"
+    return f"{browser.owner_id}.{browser.session_id}"
 
 
 def _fits(k1: str, key: str, signature: str) -> bool:
@@ -274,16 +291,18 @@ def _fits(k1: str, key: str, signature: str) -> bool:
 def _use(
     deps: Deps,
     session: Session,
+    realm: Realm,
     purpose: LoginPurpose,
     k1: str,
     browser_secret: str,
-    holder: Holder | None,
+    browser: Browser | None,
 ) -> str:
     """Use a signed challenge up and return who signed; raise LoginInvalid."""
     mine = (
         LnurlChallenge.k1 == k1,
+        LnurlChallenge.realm == realm.name,
         LnurlChallenge.purpose == purpose.value,
-        LnurlChallenge.subject == _subject(purpose, holder),
+        LnurlChallenge.subject == _subject(purpose, browser),
         LnurlChallenge.browser_hash == hash_secret(browser_secret),
         LnurlChallenge.key.is_not(None),
         LnurlChallenge.used_at.is_(None),
@@ -296,16 +315,17 @@ def _use(
     return key
 
 
-def _wallet_of(session: Session, key: str) -> str | None:
-    return session.scalar(select(LnurlKey.wallet_id).where(LnurlKey.key == key))
+def _owner_of(session: Session, realm: Realm, key: str) -> str | None:
+    query = select(LnurlKey.owner_id).where(LnurlKey.key == key, LnurlKey.realm == realm.name)
+    return session.scalar(query)
 
 
-def _keep(deps: Deps, session: Session, key: str, wallet_id: str) -> None:
-    now = deps.clock()
-    values = {"wallet_id": wallet_id, "created_at": now, "used_at": None}
-    if not insert_missing(session, LnurlKey, key=key, **values):
-        raise LoginInvalid("This Lightning wallet opens a balance here already.")
+def _keep(deps: Deps, session: Session, realm: Realm, key: str, owner_id: str) -> None:
+    values = {"owner_id": owner_id, "created_at": deps.clock(), "used_at": None}
+    if not insert_missing(session, LnurlKey, key=key, realm=realm.name, **values):
+        raise LoginInvalid(realm.words.key_in_use)
 
 
-def _mark_used(deps: Deps, session: Session, key: str) -> None:
-    session.execute(update(LnurlKey).where(LnurlKey.key == key).values(used_at=deps.clock()))
+def _mark_used(deps: Deps, session: Session, realm: Realm, key: str) -> None:
+    row = update(LnurlKey).where(LnurlKey.key == key, LnurlKey.realm == realm.name)
+    session.execute(row.values(used_at=deps.clock()))

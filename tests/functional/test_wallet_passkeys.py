@@ -13,10 +13,9 @@ from bitcache_server.models.wallets import OneTimeCode, Passkey
 from bitcache_server.services.passkeys import (
     CHALLENGE_LIFETIME_S,
     MAX_PASSKEYS,
-    RelyingParty,
     passkeys_of,
-    relying_party,
 )
+from bitcache_server.services.relying_party import RelyingParty, relying_party
 from bitcache_server.services.wallets import CONFIRMATION_AGE_S, SESSION_AGE_S
 from tests.support.api import PROBLEM
 from tests.support.authenticator import Authenticator

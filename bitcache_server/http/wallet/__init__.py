@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import log_unexpected, problem_response, translate
+from bitcache_server.http.language import keep_source
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.http.wallet import (
     account,
@@ -73,6 +74,7 @@ def _error_page(error: Exception) -> ResponseReturnValue:
 
 
 def _limit() -> None:
+    keep_source()
     check_limit(READS)
 
 

@@ -13,11 +13,11 @@ from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.wallet.cookie import require_holder, sign_out
 from bitcache_server.http.wallet.look import page
+from bitcache_server.services.browsers import require_confirmation
 from bitcache_server.services.close_wallet import can_be_given_up, close_wallet
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.wallet_export import activity_rows, export_wallet
 from bitcache_server.services.wallet_views import wallet_view
-from bitcache_server.services.wallets import require_confirmation
 
 
 def add_routes(pages: Blueprint) -> None:

@@ -19,10 +19,10 @@ from bitcache_server.domain.errors import (
     UnknownPurchase,
 )
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
+from bitcache_server.http.back import with_next
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.limits import UNLOCKS, check_limit
-from bitcache_server.http.wallet.back import with_next
 from bitcache_server.http.wallet.cookie import holder, require_holder
 from bitcache_server.http.wallet.look import page, whole_number
 from bitcache_server.http.wallet.session import CONFIRM
@@ -38,6 +38,7 @@ from bitcache_server.services.allowances import (
     raises_limits,
     spent_today_msat,
 )
+from bitcache_server.services.browsers import is_confirmed, require_confirmation
 from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.items import get_item
 from bitcache_server.services.once import in_transaction
@@ -45,7 +46,7 @@ from bitcache_server.services.origins import normalise_origin, origins_of
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.views import item_view
 from bitcache_server.services.wallet_views import purchase, wallet_view
-from bitcache_server.services.wallets import Holder, is_confirmed, require_confirmation
+from bitcache_server.services.wallets import Holder
 from bitcache_server.tokens.verifier import check_challenge_format
 
 MAX_ADDRESS_CHARS = 2_000

@@ -10,8 +10,8 @@ from bitcache_server.http.answers import json_answer
 from bitcache_server.http.body import Body, read_json
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.forms import same_origin
+from bitcache_server.http.user_agent import device_label
 from bitcache_server.http.wallet.cookie import holder, sign_in
-from bitcache_server.http.wallet.user_agent import device_label
 from bitcache_server.services.gifts import GiftTaken, new_gift_challenge, take_gift
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.wallets import Holder, open_session

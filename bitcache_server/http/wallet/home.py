@@ -3,8 +3,8 @@
 from flask import Blueprint, Response, request
 
 from bitcache_server.domain.errors import NotFound
+from bitcache_server.http.back import next_path
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.wallet.back import next_path
 from bitcache_server.http.wallet.cookie import holder
 from bitcache_server.http.wallet.look import page
 from bitcache_server.services.gifts import gift_on_offer_msat

@@ -10,6 +10,7 @@ from bitcache_server.domain.errors import (
     UnknownPurchase,
 )
 from bitcache_server.http.context import deps, session
+from bitcache_server.http.documents import receipt_of_purchase
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.wallet.cookie import require_holder
@@ -33,6 +34,7 @@ def add_routes(pages: Blueprint) -> None:
     one = "/purchases/<item_id>/<revision>"
     pages.add_url_rule(f"{one}/receipt", "receipt", receipt)
     pages.add_url_rule(f"{one}/receipt.txt", "receipt_text", receipt_text)
+    pages.add_url_rule(f"{one}/receipt.pdf", "receipt_pdf", receipt_pdf)
     pages.add_url_rule("/purchases/<item_id>/refund", "refund", refund, methods=["POST"])
 
 
@@ -92,6 +94,11 @@ def receipt_text(item_id: str, revision: str) -> Response:
     answer.headers["Content-Type"] = "text/plain; charset=utf-8"
     answer.headers["Content-Disposition"] = f'attachment; filename="receipt-{item_id}.txt"'
     return answer
+
+
+def receipt_pdf(item_id: str, revision: str) -> Response:
+    """Give the same as a document."""
+    return receipt_of_purchase(*_receipt(item_id, revision))
 
 
 def _receipt(item_id: str, text: str) -> tuple[Purchase, str]:

@@ -3,14 +3,14 @@
 from flask import Blueprint, Response, make_response, redirect, request
 
 from bitcache_server.domain.errors import InvalidRequest, RecoveryCodeInvalid
+from bitcache_server.http.back import next_path
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.limits import RECOVERIES, check_limit
-from bitcache_server.http.wallet.back import next_path
+from bitcache_server.http.user_agent import device_label
 from bitcache_server.http.wallet.cookie import holder, require_holder, sign_in
 from bitcache_server.http.wallet.look import page
 from bitcache_server.http.wallet.session import SECURITY, show_confirm, show_sign_in
-from bitcache_server.http.wallet.user_agent import device_label
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.one_time_codes import Purpose, use_code
 from bitcache_server.services.recovery import (
@@ -19,7 +19,7 @@ from bitcache_server.services.recovery import (
     new_recovery_code,
     sign_in_with_code,
 )
-from bitcache_server.services.wallets import Holder, leave_wallet
+from bitcache_server.services.wallets import WALLETS, Holder, leave_wallet
 
 #: A code is shown in the answer to the form; sent again, the form must not make another
 #: code, which would replace the one that the reader has just written down.
@@ -90,7 +90,9 @@ def kept_form() -> Response:
 
 
 def _sign_in(before: Holder | None) -> str:
-    cookie = sign_in_with_code(deps(), session(), request.form.get("code", ""), device_label())
+    cookie = sign_in_with_code(
+        deps(), session(), WALLETS, request.form.get("code", ""), device_label()
+    )
     leave_wallet(deps(), session(), before, "understood" in request.form)
     return cookie
 

@@ -7,11 +7,13 @@ from bitcache_server.http.wallet.cookie import require_holder
 from bitcache_server.http.wallet.look import page
 from bitcache_server.http.wallet.recovery import FORM
 from bitcache_server.services.allowances import list_allowances
+from bitcache_server.services.browsers import is_confirmed
 from bitcache_server.services.one_time_codes import new_code
-from bitcache_server.services.passkeys import passkeys_of, relying_party
+from bitcache_server.services.passkeys import passkeys_of
 from bitcache_server.services.recovery import recovery_code_made_at
+from bitcache_server.services.relying_party import relying_party
 from bitcache_server.services.wallet_keys import keys_of, lightning_login_works
-from bitcache_server.services.wallets import devices, is_confirmed, is_secured
+from bitcache_server.services.wallets import devices, is_secured
 
 NOTICES = {
     "passkey": "The passkey was added.",

@@ -9,23 +9,19 @@ from bitcache_server.domain.errors import (
     ConfirmationRequired,
     SignInRequired,
 )
+from bitcache_server.http.back import next_path, page_before, with_next
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.errors import problem_response
 from bitcache_server.http.forms import same_origin
-from bitcache_server.http.wallet.back import next_path, page_before, with_next
 from bitcache_server.http.wallet.cookie import holder, require_holder, sign_out
 from bitcache_server.http.wallet.look import page
+from bitcache_server.services.browsers import revoke_other_sessions, sign_out_device
 from bitcache_server.services.once import in_transaction
-from bitcache_server.services.passkeys import passkeys_of, relying_party
+from bitcache_server.services.passkeys import passkeys_of
 from bitcache_server.services.recovery import recovery_code_made_at
+from bitcache_server.services.relying_party import relying_party
 from bitcache_server.services.wallet_keys import keys_of, lightning_login_works
-from bitcache_server.services.wallets import (
-    Holder,
-    is_secured,
-    leave_wallet,
-    revoke_other_sessions,
-    sign_out_device,
-)
+from bitcache_server.services.wallets import Holder, is_secured, leave_wallet
 
 SIGN_IN = "/wallet/sign-in"
 CONFIRM = "/wallet/confirm"

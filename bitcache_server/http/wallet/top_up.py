@@ -11,14 +11,14 @@ from bitcache_server.domain.errors import (
     RailUnavailable,
 )
 from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.http.back import next_path, with_next
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.limits import INVOICES, check_limit
-from bitcache_server.http.wallet.back import next_path, with_next
+from bitcache_server.http.user_agent import device_label
 from bitcache_server.http.wallet.cookie import holder, require_holder, sign_in
 from bitcache_server.http.wallet.look import page, whole_number
-from bitcache_server.http.wallet.user_agent import device_label
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.request_payment import ANY, ask_for_payment

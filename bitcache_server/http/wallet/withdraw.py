@@ -40,11 +40,11 @@ from bitcache_server.http.wallet.withdraw_order import (
     seal_order,
 )
 from bitcache_server.models.payouts import Payout
+from bitcache_server.services.browsers import is_confirmed, require_confirmation
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.payout_views import short_destination
 from bitcache_server.services.payouts import least_of_all_msat
 from bitcache_server.services.wallet_views import wallet_view, withdrawals
-from bitcache_server.services.wallets import is_confirmed, require_confirmation
 from bitcache_server.services.withdraw import (
     WithdrawalQuote,
     can_be_taken_back,

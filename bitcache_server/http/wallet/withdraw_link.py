@@ -27,8 +27,8 @@ from bitcache_server.http.wallet.withdraw_order import (
     open_order,
     seal_order,
 )
+from bitcache_server.services.browsers import is_confirmed, require_confirmation
 from bitcache_server.services.once import in_transaction
-from bitcache_server.services.wallets import is_confirmed, require_confirmation
 from bitcache_server.services.withdraw_links import (
     GIFT_LIFETIME_S,
     SCAN_LIFETIME_S,

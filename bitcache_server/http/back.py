@@ -8,7 +8,7 @@ from flask import request
 from bitcache_server.http.context import deps
 
 HOME = "/wallet"
-_OURS = re.compile(r"/(?:wallet|pay)(?:[/?][!-\[\]-~]*)?")
+_OURS = re.compile(r"/(?:wallet|pay|dashboard|account|operator|connect)(?:[/?][!-\[\]-~]*)?")
 MAX_CHARS = 6_000
 
 
