@@ -6,15 +6,17 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from bitcache_server.cli.durations import duration_s
 from bitcache_server.cli.output import emit, fields, json_option, moment, note, table
-from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import work
 from bitcache_server.models.catalog import Item, Site
 from bitcache_server.models.session import write_transaction
+from bitcache_server.services.audit_trail import note as note_deed
 from bitcache_server.services.catalog import change_origins, list_sites
 from bitcache_server.services.items import get_item, list_items
 from bitcache_server.services.merchants import add_site, get_site, rotate_site_secret
 from bitcache_server.services.origins import origins_of
+from bitcache_server.services.tags import paywall_tag, script_tag
 
 #: Tags printed for a whole site.
 _MAX_TAGS = 100
@@ -75,18 +77,39 @@ def list_(merchant_id: str | None) -> None:
 
 @site.command("rotate-secret")
 @click.argument("site_id", metavar="SITE")
+@click.option(
+    "--overlap",
+    "overlap_s",
+    type=duration_s,
+    default="0",
+    metavar="TIME",
+    help="How long the old secret still works, such as 1h, 24h or 7d; not at all by default.",
+)
 @json_option
-def rotate_secret(site_id: str) -> None:
+def rotate_secret(site_id: str, overlap_s: int) -> None:
     """Replace a site's secret; prints the new one, once.
 
-    The old secret stops working now. Readers keep what they bought: grants that were
-    signed before stay valid until the next rotation.
+    The old secret stops working now, or after the overlap: that is the time to change it
+    on the site's servers. Readers keep what they bought: grants that were signed before stay
+    valid until the next rotation.
     """
     with work() as w:
         with write_transaction(w.session):
-            rotated = rotate_site_secret(w.deps, w.session, site_id)
-            document = {"id": rotated.site.id, "secret": rotated.secret}
-        emit(document, [f"New secret, shown only now: {rotated.secret}"])
+            rotated = rotate_site_secret(w.deps, w.session, site_id, overlap_s)
+            note_deed(
+                w.deps,
+                w.session,
+                "site.secret_rotated",
+                merchant_id=rotated.site.merchant_id,
+                subject=site_id,
+                overlap_s=overlap_s,
+            )
+            until = w.deps.clock() + overlap_s if overlap_s else None
+            document = {"id": rotated.site.id, "secret": rotated.secret, "old_until": until}
+        lines = [f"New secret, shown only now: {rotated.secret}"]
+        if until is not None:
+            lines.append(f"The old one works until {moment(until)}.")
+        emit(document, lines)
 
 
 @site.command("origins")

@@ -9,18 +9,30 @@ from flask import Flask, Response
 _PLAIN_ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]_-]+")
 
 
-def page_policy(image_origins: Iterable[str] = (), *, scripts: bool = False) -> str:
+def page_policy(
+    image_origins: Iterable[str] = (),
+    *,
+    scripts: bool = False,
+    frames: bool = False,
+    framed: bool = False,
+    form_origins: Iterable[str] = (),
+) -> str:
     """Return the policy of a page (CSP level 3): no script, and nothing from elsewhere.
 
-    Pictures alone may also come from ``image_origins``. With ``scripts`` our own script
-    files run and call our own server.
+    Pictures alone may also come from ``image_origins``, and the answer to a form may lead to
+    ``form_origins``. With ``scripts`` our own script files run and call our own server;
+    ``frames`` shows pages of ours in the page, and ``framed`` lets it be one of those.
     """
     plain = sorted(origin for origin in image_origins if _PLAIN_ORIGIN.fullmatch(origin))
     images = " ".join(["'self'", *plain])
     ours = "script-src 'self'; worker-src 'self'; connect-src 'self'; " if scripts else ""
+    ours += "frame-src 'self'; " if frames else ""
+    allowed = sorted(origin for origin in form_origins if _PLAIN_ORIGIN.fullmatch(origin))
+    forms = " ".join(["'self'", *allowed])
+    around = "'self'" if framed else "'none'"
     return (
-        f"default-src 'none'; {ours}img-src {images}; style-src 'self'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; {ours}img-src {images}; style-src 'self'; form-action {forms}; "
+        f"base-uri 'none'; frame-ancestors {around}"
     )
 
 

@@ -27,6 +27,12 @@ def signer_for(deps: Deps, session: Session, site_id: str) -> GrantSigner:
     return signer
 
 
+def secrets_for(deps: Deps, session: Session, site_id: str) -> tuple[str, ...]:
+    """Return the secrets that sign and verify for a site, newest first; raise GrantInvalid."""
+    signer_for(deps, session, site_id)
+    return deps.signers[site_id][1]
+
+
 def cached_signer(deps: Deps, site_id: str, now: int) -> GrantSigner | None:
     """Return the signer of a site when it is known and fresh, without the database."""
     cached = deps.signers.get(site_id)

@@ -387,7 +387,7 @@ def secured(world: World, **options: Any) -> Clicker:
     reader = new_wallet(world, **options)
     with write_transaction(world.session):
         world.session.add(
-            RecoveryCode(wallet_id=reader.wallet_id, code_hash="0" * 64, created_at=world.clock())
+            RecoveryCode(owner_id=reader.wallet_id, code_hash="0" * 64, created_at=world.clock())
         )
     return reader
 
