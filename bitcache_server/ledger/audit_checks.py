@@ -4,6 +4,7 @@ Each query returns rows that are all wrong: a subject first, then the values for
 words. None returns anything while the books are sound. Codes are API and never change.
 """
 
+from bitcache_server.ledger.audit_book_checks import BOOK_CHECKS
 from bitcache_server.ledger.audit_check import Check, sums
 from bitcache_server.ledger.audit_payout_checks import PAYOUT_CHECKS
 
@@ -266,6 +267,7 @@ CHECKS = (
     *_INVOICE_CHECKS,
     *_GIFT_CHECKS,
     *PAYOUT_CHECKS,
+    *BOOK_CHECKS,
     Check(
         "id_twice",
         "{0} transfers have the same id.",

@@ -75,6 +75,22 @@ def checkpoint(session: AnySession, now: int) -> CheckpointReport:
         return CheckpointReport(settled_id, _store(session, settled_id, now))
 
 
+def settled_id(session: AnySession) -> int:
+    """Return an id through which every transfer is committed or will never be.
+
+    For whoever walks the journal in the order of ids and must not miss one. Ends an earlier
+    transaction that only read; raises StorageBusy as ``checkpoint`` does.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.rollback()
+        return _wait_for_writers(session)
+    # SQLite has one writer at a time, so that ids become visible in their order.
+    with storage_errors():
+        newest_id = session.scalar(select(func.max(Transfer.id))) or 0
+    session.rollback()
+    return newest_id
+
+
 def _wait_for_writers(session: AnySession) -> int:
     """Return an id through which every transfer is committed or will never be.
 

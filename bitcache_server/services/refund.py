@@ -25,8 +25,9 @@ from bitcache_server.models.ledger import Grant, Wallet
 from bitcache_server.models.payouts import Refund
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.items import get_item
+from bitcache_server.services.items import any_item
 from bitcache_server.services.merchant_lock import lock_merchant, require_merchant_balance
+from bitcache_server.services.order_sales import given_back, is_order
 from bitcache_server.services.settle_invoice import settle_invoice
 from bitcache_server.tokens.holders import buyer_of_holder
 from bitcache_server.tokens.secrets import new_id
@@ -62,6 +63,7 @@ def undo_purchase(deps: Deps, session: Session, wallet_id: str, item_id: str) ->
     """
     _lock_wallet(session, wallet_id)
     purchase = _purchase(session, wallet_id, item_id)
+    _refuse_order(session, item_id)
     if not _is_within(deps, purchase.grant, deps.settings.undo_window_s):
         raise RefundNotOffered("The time in which a purchase can be undone is over.")
     undone = (Refund.owner_id == wallet_id, Refund.by == BY_UNDO)
@@ -78,6 +80,7 @@ def refund_by_reader(deps: Deps, session: Session, wallet_id: str, item_id: str)
     """
     _lock_wallet(session, wallet_id)
     purchase = _purchase(session, wallet_id, item_id)
+    _refuse_order(session, item_id)
     merchant = purchase.merchant
     if not _is_within(deps, purchase.grant, merchant.refund_window_s):
         raise RefundNotOffered("The time in which this purchase can be returned is over.")
@@ -87,23 +90,31 @@ def refund_by_reader(deps: Deps, session: Session, wallet_id: str, item_id: str)
 
 
 def refund_by_merchant(
-    deps: Deps, session: Session, site: Site, holder: str, item_id: str
+    deps: Deps,
+    session: Session,
+    site: Site,
+    holder: str,
+    item_id: str,
+    group_id: str | None = None,
 ) -> Refund:
     """Give a purchase back because its merchant wants to, at any time.
 
     ``holder`` is the name of a reader in the merchant's statement and in grants, or an
-    invoice, whose money then is its payer's credit. Raises UnknownPurchase,
+    invoice, whose money then is its payer's credit. ``group_id`` is the ledger group of the
+    purchase that is meant; None means the newest. Raises UnknownPurchase,
     AlreadyRefunded, MerchantBalanceTooLow; RefundNotOffered where the money is not ours
     to give back.
     """
-    if get_item(session, item_id).site_id != site.id:
+    if any_item(session, item_id).site_id != site.id:
         raise UnknownPurchase("This site does not sell that item.")
     buyer_id = buyer_of_holder(_secret(deps), site.merchant_id, holder)
     invoice = _lock_invoice(session, buyer_id)
     if invoice is not None:
-        return _give_back_to_invoice(deps, session, invoice, _purchase(session, buyer_id, item_id))
+        purchase = _purchase(session, buyer_id, item_id, group_id)
+        return _give_back_to_invoice(deps, session, invoice, purchase)
     _lock_wallet(session, buyer_id)
-    return _give_back_to_wallet(deps, session, _purchase(session, buyer_id, item_id), BY_MERCHANT)
+    purchase = _purchase(session, buyer_id, item_id, group_id)
+    return _give_back_to_wallet(deps, session, purchase, BY_MERCHANT)
 
 
 def can_refund_until(deps: Deps, session: Session, grant: Grant) -> int | None:
@@ -112,6 +123,8 @@ def can_refund_until(deps: Deps, session: Session, grant: Grant) -> int | None:
     Looks only; what it promises can be refused once the merchant's balance is too low.
     """
     if grant.revoked_at is not None or grant.group_id is None:
+        return None
+    if is_order(session, grant.item_id):
         return None
     site = session.get_one(Site, grant.site_id)
     merchant = session.get_one(Merchant, site.merchant_id)
@@ -195,9 +208,14 @@ def _lock_invoice(session: Session, invoice_id: str) -> Invoice | None:
     return session.scalar(query.execution_options(populate_existing=True))
 
 
-def _purchase(session: Session, owner_id: str, item_id: str) -> _Purchase:
-    """Return what the newest grant of an item was bought with; the buyer is locked."""
+def _purchase(
+    session: Session, owner_id: str, item_id: str, group_id: str | None = None
+) -> _Purchase:
+    """Return what the newest grant of an item was bought with, or the one that a ledger group
+    paid for; the buyer is locked."""
     newest = select(Grant).where(Grant.owner_id == owner_id, Grant.item_id == item_id)
+    if group_id is not None:
+        newest = newest.where(Grant.group_id == group_id)
     newest = newest.order_by(Grant.revision.desc()).limit(1)
     grant = session.scalar(newest.execution_options(populate_existing=True))
     if grant is None or grant.group_id is None:
@@ -277,5 +295,12 @@ def _record(deps: Deps, session: Session, purchase: _Purchase, by: str, group_id
     )
     session.add(refund)
     grant.revoked_at = now
+    given_back(deps, session, grant.item_id, purchase.group_id)
     session.flush()
     return refund
+
+
+def _refuse_order(session: Session, item_id: str) -> None:
+    """Raise RefundNotOffered for an order: its shop may have sent it already."""
+    if is_order(session, item_id):
+        raise RefundNotOffered("An order is given back by the shop that took it.")

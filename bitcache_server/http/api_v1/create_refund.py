@@ -34,7 +34,7 @@ class RefundView(BaseModel):
 
 def create_refund() -> Response:
     """Give the full price back and end the grant."""
-    site = require_site()
+    site = require_site("refunds:write")
     body = read_json(CreateRefund)
 
     def produce() -> RefundView:
@@ -68,6 +68,7 @@ ROUTE = Route(
         response=RefundView,
         status=201,
         security="site",
+        scope="refunds:write",
         idempotent=True,
         errors=(
             *BODY_ERRORS,

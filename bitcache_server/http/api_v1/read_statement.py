@@ -41,7 +41,7 @@ class StatementView(BaseModel):
 
 def read_statement() -> Response:
     """Return a page of lines."""
-    merchant_id = require_site().merchant_id
+    merchant_id = require_site("balance:read").merchant_id
     query = read_query(PageQuery)
     page = statement(deps(), session(), merchant_id, query.cursor, query.limit)
     views = [line_view(line) for line in page.lines]
@@ -70,6 +70,7 @@ ROUTE = Route(
         response=StatementView,
         query=PageQuery,
         security="site",
+        scope="balance:read",
         errors=(errors.InvalidRequest,),
     ),
     read_statement,
