@@ -7,6 +7,7 @@ from bitcache_server.ledger.payout_recipes import release
 from bitcache_server.models.payouts import Payout, WithdrawLink
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_events import tell_of_payout
 from bitcache_server.services.payout_orders import MAX_TEXT_CHARS
 from bitcache_server.services.payouts import reserve_of
 
@@ -41,3 +42,4 @@ def _retry_or_release(deps: Deps, session: Session, payout: Payout, is_last: boo
         return
     release(session, reserve_of(payout), deps.clock())
     payout.state = PayoutState.FAILED.value
+    tell_of_payout(deps, session, payout, "payout.failed")

@@ -16,6 +16,7 @@ from bitcache_server.ledger.payout_recipes import pay_out, settle_batch
 from bitcache_server.models.payouts import Payout, PayoutBatch
 from bitcache_server.rails.base import PayoutOrder, PreparedPayout
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.payout_events import tell_of_payout
 from bitcache_server.services.payout_orders import may_go
 from bitcache_server.services.payouts import reserve_of
 from bitcache_server.tokens.secrets import new_id
@@ -157,6 +158,8 @@ def settle(deps: Deps, session: Session, batch: PayoutBatch) -> None:
     settle_batch(session, batch.id, batch.rail, reserves, batch.fee_msat, now)
     batch.state, batch.settled_at = BatchState.SETTLED.value, now
     session.flush()
+    for payout in payouts:
+        tell_of_payout(deps, session, payout, "payout.sent", batch.reference)
 
 
 def settle_with(deps: Deps, session: Session, batch: PayoutBatch, payout: Payout) -> None:
@@ -166,6 +169,7 @@ def settle_with(deps: Deps, session: Session, batch: PayoutBatch, payout: Payout
     batch.amount_msat += payout.amount_msat
     pay_out(session, reserve_of(payout), batch.rail, deps.clock())
     session.flush()
+    tell_of_payout(deps, session, payout, "payout.sent", batch.reference)
 
 
 def _warn_above(batch: PayoutBatch, payout: Payout) -> None:
