@@ -11,7 +11,6 @@ import click
 from bitcache_server.cli.offers import why_not_on_offer
 from bitcache_server.cli.output import emit, fields, json_option, note, shown, table
 from bitcache_server.cli.prices import check_price
-from bitcache_server.cli.tags import paywall_tag, script_tag
 from bitcache_server.cli.work import Work, work
 from bitcache_server.domain.errors import InvalidRequest, SplitInvalid
 from bitcache_server.domain.fees import PARTS_PER_MILLION
@@ -20,6 +19,7 @@ from bitcache_server.domain.words import count
 from bitcache_server.models.catalog import Item
 from bitcache_server.models.session import write_transaction
 from bitcache_server.services.catalog import change_price
+from bitcache_server.services.item_events import tell_of_item
 from bitcache_server.services.items import (
     MAX_CONTENT_CHARS,
     NewItem,
@@ -29,6 +29,7 @@ from bitcache_server.services.items import (
 )
 from bitcache_server.services.merchants import get_site
 from bitcache_server.services.splits import list_splits, set_splits
+from bitcache_server.services.tags import paywall_tag, script_tag
 from bitcache_server.services.views import ItemView, item_view
 
 _STANDARD_INPUT = "-"
@@ -161,9 +162,9 @@ def set_price(item_id: str, price: str, currency: str) -> None:
     check_price(price, currency.upper())
     with work() as w:
         with write_transaction(w.session):
-            document, lines = _described(
-                w, change_price(w.session, item_id, price, currency.upper())
-            )
+            changed = change_price(w.session, item_id, price, currency.upper())
+            tell_of_item(w.deps, w.session, changed)
+            document, lines = _described(w, changed)
         emit(document, lines)
 
 

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import InvalidOrigin, InvalidRequest, UnknownItem
-from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.domain.errors import InvalidOrigin, InvalidRequest, ItemArchived, UnknownItem
+from bitcache_server.models.catalog import ORDER_KIND, Item, Merchant, Site
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.item_events import tell_of_item
 from bitcache_server.services.origins import normalise_origin, origins_of
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import parse_item_price, quote
@@ -61,6 +62,7 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
     session.flush()
     if new.splits is not None:
         set_splits(session, item, new.splits)
+    tell_of_item(deps, session, item)
     return item
 
 
@@ -87,12 +89,8 @@ def _checked_fields(
 ) -> dict[str, str | int | None]:
     if (new.content_html is None) == (new.file_path is None):
         raise InvalidRequest("Give either the article's content or a file, not both.")
-    if new.access_hours is not None and not 0 < new.access_hours <= MAX_ACCESS_HOURS:
-        raise InvalidRequest(f"The access time must be 1 to {MAX_ACCESS_HOURS} hours.")
-    currency, amount = parse_item_price(new.price, new.currency)
-    priced = quote(deps, session, currency, amount)
-    if priced.rate is not None:
-        priced.must()
+    check_hours(new.access_hours)
+    currency, amount = check_price(deps, session, new.price, new.currency)
     file_path = None
     if new.file_path is not None:
         file_path = check_text(new.file_path, "The file's path")
@@ -107,11 +105,26 @@ def _checked_fields(
         "access_hours": new.access_hours,
         "content_html": _content(new.content_html),
         "file_path": file_path,
-        "url": None if new.url is None else _page_url(session, site, new.url),
+        "url": None if new.url is None else page_url(session, site.id, new.url),
     }
 
 
-def _page_url(session: Session, site: Site, text: str) -> str:
+def check_hours(hours: int | None) -> None:
+    """Raise InvalidRequest for an access time that nobody means; None is for ever."""
+    if hours is not None and not 0 < hours <= MAX_ACCESS_HOURS:
+        raise InvalidRequest(f"The access time must be 1 to {MAX_ACCESS_HOURS} hours.")
+
+
+def check_price(deps: Deps, session: Session, price: str | int, currency: str) -> tuple[str, int]:
+    """Return currency, or SAT, and minor units or sats; raise InvalidPrice, UnknownCurrency."""
+    parsed = parse_item_price(price, currency)
+    priced = quote(deps, session, *parsed)
+    if priced.rate is not None:
+        priced.must()
+    return parsed
+
+
+def page_url(session: Session, site_id: str, text: str) -> str:
     """Return the address of a page of the site: a link that we show never leads elsewhere.
 
     Raises InvalidRequest.
@@ -122,7 +135,7 @@ def _page_url(session: Session, site: Site, text: str) -> str:
         origin = normalise_origin(f"{parts.scheme}://{parts.netloc}")
     except (ValueError, InvalidOrigin):
         raise InvalidRequest(f"{url[:80]!r} is no address of a web page.") from None
-    if origin not in origins_of(session, site.id):
+    if origin not in origins_of(session, site_id):
         raise InvalidRequest(f"{origin} is not an origin of this site.")
     return url
 
@@ -146,7 +159,15 @@ def _content(html: str | None) -> str | None:
 
 
 def get_item(session: Session, item_id: str) -> Item:
-    """Return an item; raise UnknownItem."""
+    """Return an item; raise UnknownItem, also for what an order is sold as."""
+    item = any_item(session, item_id)
+    if item.kind == ORDER_KIND:
+        raise UnknownItem(f"There is no item {item_id[:64]!r}.")
+    return item
+
+
+def any_item(session: Session, item_id: str) -> Item:
+    """Return an item, be it what an order is sold as; raise UnknownItem."""
     item = session.get(Item, item_id)
     if item is None:
         raise UnknownItem(f"There is no item {item_id[:64]!r}.")
@@ -170,16 +191,24 @@ def get_offer(session: Session, item_id: str) -> tuple[Item, Merchant]:
     return item, merchant
 
 
+def check_on_sale(item: Item) -> None:
+    """Raise ItemArchived for an item that is not sold any more; who has bought it reads on."""
+    if item.archived_at is not None:
+        raise ItemArchived(f"{item.title} is not sold any more.")
+
+
 def site_of(deps: Deps, session: Session, item_id: str) -> str:
     """Return the site of an item, which never changes; raise UnknownItem."""
     if item_id not in deps.item_sites:
         if len(deps.item_sites) >= MAX_CACHED_SITES:
             deps.item_sites.clear()
-        deps.item_sites[item_id] = get_item(session, item_id).site_id
+        deps.item_sites[item_id] = any_item(session, item_id).site_id
     return deps.item_sites[item_id]
 
 
 def list_items(session: Session, site_id: str | None, cursor: str | None, limit: int) -> Page[Item]:
     """Return the items of one site, or of all, newest first."""
-    conditions = [] if site_id is None else [Item.site_id == site_id]
+    conditions = [Item.kind != ORDER_KIND]
+    if site_id is not None:
+        conditions.append(Item.site_id == site_id)
     return newest_first(session, Item, conditions, cursor, limit)

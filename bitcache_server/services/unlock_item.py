@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import OriginNotAllowed
+from bitcache_server.domain.errors import ItemArchived, OriginNotAllowed, PriceChanged
 from bitcache_server.ledger.order import Spend
 from bitcache_server.ledger.parts import Part
 from bitcache_server.ledger.spend import Outcome, SpendResult, spend
+from bitcache_server.models.catalog import ORDER_KIND
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import get_offer
+from bitcache_server.services.order_spend import spend_on_order
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.sale_parts import sale_parts
@@ -75,17 +77,26 @@ class UnlockOffer:
     access_hours: int | None
     origins: frozenset[str]
     signer: GrantSigner
+    archived: bool = False
+    """It is not sold any more: only who has it gets it."""
+    is_order: bool = False
+    """It is sold once, to the first who pays."""
 
 
 def unlock_item(deps: Deps, session: Session, order: UnlockOrder) -> Unlocked:
     """Pay for an item, or return what the wallet holds already; safe to repeat.
 
     Never charges a wallet twice while a grant lives. Is a transaction of its own. Raises
-    UnknownItem, OriginNotAllowed, RateUnavailable, InvalidPrice, FileMissing, and what
-    ``spend`` raises.
+    UnknownItem, ItemArchived, OriginNotAllowed, RateUnavailable, InvalidPrice, FileMissing,
+    what ``spend`` raises, and OrderClosed for an order that another has paid.
     """
     offer = read_offer(deps, session, order.item_id)
-    return issue(deps, offer, order, spend(session, to_spend(deps, offer, order)))
+    wanted = to_spend(deps, offer, order)
+    try:
+        paid = spend_on_order(deps, session, wanted) if offer.is_order else spend(session, wanted)
+    except PriceChanged as error:
+        raise refusal(offer, error) from None
+    return issue(deps, offer, order, paid)
 
 
 def read_offer(deps: Deps, session: Session, item_id: str) -> UnlockOffer:
@@ -103,7 +114,14 @@ def read_offer(deps: Deps, session: Session, item_id: str) -> UnlockOffer:
         access_hours=item.access_hours,
         origins=origins_of(session, item.site_id),
         signer=signer_for(deps, session, item.site_id),
+        archived=item.archived_at is not None,
+        is_order=item.kind == ORDER_KIND,
     )
+
+
+def refusal(offer: UnlockOffer, error: PriceChanged) -> ItemArchived | PriceChanged:
+    """Return what ``to_spend`` meant by a highest price of nothing."""
+    return ItemArchived() if offer.archived else error
 
 
 def order_by_allowance(
@@ -152,7 +170,8 @@ def to_spend(deps: Deps, offer: UnlockOffer, order: UnlockOrder) -> Spend:
         expires_at=now + hours * SECONDS_PER_HOUR if hours else None,
         now=now,
         allowance_id=order.allowance_id,
-        max_msat=order.max_amount_msat,
+        # At no price, so that only who owns it already comes through.
+        max_msat=0 if offer.archived else order.max_amount_msat,
         auto=order.auto,
     )
 
@@ -179,7 +198,7 @@ def issue(deps: Deps, offer: UnlockOffer, order: UnlockOrder, paid: SpendResult)
         charged_msat=paid.charged_msat,
         balance_msat=paid.balance_msat if tells else None,
         gift_msat=paid.gift_msat if tells else None,
-        undo_until=_undo_until(deps, order, paid),
+        undo_until=None if offer.is_order else _undo_until(deps, order, paid),
     )
 
 

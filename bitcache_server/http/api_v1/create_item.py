@@ -74,7 +74,7 @@ def site_item_view(item: Item, authors: list[CoAuthor]) -> SiteItemView:
 
 def create_item() -> Response:
     """Create the item, or change the one with the same external id."""
-    site = require_site()
+    site = require_site("items:write")
     body = read_json(CreateItem)
     new = _new_item(site, body)
 
@@ -119,6 +119,7 @@ ROUTE = Route(
         response=SiteItemView,
         status=201,
         security="site",
+        scope="items:write",
         idempotent=True,
         errors=(
             *BODY_ERRORS,

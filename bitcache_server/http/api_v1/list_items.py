@@ -24,7 +24,7 @@ class ItemPage(BaseModel):
 
 def list_items() -> Response:
     """Return a page of the site's items."""
-    site = require_site()
+    site = require_site("items:read")
     query = read_query(PageQuery)
     page = list_of_items(session(), site.id, query.cursor, query.limit)
     authors = list_splits(session(), [item.id for item in page.rows])
@@ -43,6 +43,7 @@ ROUTE = Route(
         response=ItemPage,
         query=PageQuery,
         security="site",
+        scope="items:read",
         errors=(errors.InvalidRequest,),
     ),
     list_items,

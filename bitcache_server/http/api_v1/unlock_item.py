@@ -92,6 +92,7 @@ ROUTE = Route(
         errors=(
             *BODY_ERRORS,
             errors.UnknownItem,
+            errors.ItemArchived,
             errors.OriginNotAllowed,
             errors.AllowanceInvalid,
             errors.UnknownAllowance,
