@@ -20,6 +20,8 @@ INVOICE_COOKIE = "bitcache_invoice"
 #: Browsers keep no cookie longer than 400 days.
 COOKIE_AGE_S = 400 * 86_400
 INVOICE_ID = re.compile(r"in_[A-Za-z0-9_-]{1,64}")
+#: An invoice's id and a verifier as RFC 7636 allows it.
+_RECEIPT_CODE = re.compile(rf"({INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
 
 
 def to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
@@ -40,6 +42,15 @@ def to_invoice(item_id: str, invoice_id: str, verifier: str) -> Response:
             samesite="Lax",
         )
     return response
+
+
+def receipt_code_sent() -> tuple[str, str] | None:
+    """Return the invoice and the verifier of the form's receipt code; None where it is none.
+
+    Mail programs add white space to a receipt code.
+    """
+    found = _RECEIPT_CODE.fullmatch("".join(request.form.get("code", "").split()))
+    return (found[1], found[2]) if found else None
 
 
 def invoice_of_browser(item: Item) -> Invoice | None:

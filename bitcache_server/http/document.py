@@ -13,6 +13,7 @@ from bitcache_server.http.context import deps
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.openapi import Endpoint, build_document
 from bitcache_server.http.routing import Route
+from bitcache_server.http.webhook_docs import with_webhooks
 
 TITLE = "Bitcache"
 #: Errors that any endpoint can answer with, whatever it does.
@@ -40,7 +41,7 @@ def document_route(routes: Sequence[Route]) -> Route:
             common_errors=COMMON_ERRORS,
         )
         return Response(
-            json.dumps(document, indent=1),
+            json.dumps(with_webhooks(document), indent=1),
             headers={"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=300"},
             content_type="application/json",
         )

@@ -1,20 +1,25 @@
 """What went wrong, as a page for readers: a sentence, and a way on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
 from bitcache_server.http.errors import log_unexpected, problem, translate
+from bitcache_server.http.language import gettext
+from bitcache_server.i18n import mark as _
 
 #: Where a page offers to go: an address and the words on the button.
 Way = tuple[str, str]
-AGAIN: Way = ("", "Try again")
-WALLET: Way = ("/wallet", "To your balance")
-TOP_UP: Way = ("/wallet/top-up", "Top up")
-SIGN_IN: Way = ("/wallet/sign-in", "Sign in")
-ABOUT: Way = ("/", "What is this server?")
+AGAIN: Way = ("", _("Try again"))
+WALLET: Way = ("/wallet", _("To your balance"))
+TOP_UP: Way = ("/wallet/top-up", _("Top up"))
+SIGN_IN: Way = ("/wallet/sign-in", _("Sign in"))
+ABOUT: Way = ("/", _("What is this server?"))
+DASHBOARD: Way = ("/dashboard", _("To the dashboard"))
+#: Whose pages are no reader's: a wallet is not where they go on.
+_MERCHANTS = frozenset({"account", "connect", "dashboard", "operator"})
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,11 @@ class Words:
 
 
 _SHOP_404 = Words(
-    "This is not for sale here",
-    "Nothing is sold at this address. It may have been copied only in part, or the site no "
-    "longer sells it. Go back to the site that you came from and follow its link again.",
+    _("This is not for sale here"),
+    _(
+        "Nothing is sold at this address. It may have been copied only in part, or the site no "
+        "longer sells it. Go back to the site that you came from and follow its link again."
+    ),
     (WALLET, ABOUT),
 )
 #: By code; readers see the API's own words for all others.
@@ -37,45 +44,76 @@ _WORDS = {
     "unknown_item": _SHOP_404,
     "unknown_site": _SHOP_404,
     "unknown_invoice": Words(
-        "This code to pay is not known",
-        "No such code was made here. The address may have been copied only in part. A payment "
-        "that you made is not lost: open the page that asked for it and enter your receipt code.",
+        _("This code to pay is not known"),
+        _(
+            "No such code was made here. The address may have been copied only in part. A payment "
+            "that you made is not lost: open the page that asked for it and enter your receipt "
+            "code."
+        ),
         (WALLET, ABOUT),
     ),
-    "invalid_request": Words("That did not work"),
+    "invalid_request": Words(_("That did not work")),
     "not_found": Words(
-        "There is nothing at this address",
-        "It may have been copied only in part, or what was here is gone.",
+        _("There is nothing at this address"),
+        _("It may have been copied only in part, or what was here is gone."),
         (WALLET, ABOUT),
     ),
-    "rate_limited": Words("A little too fast", ways=(AGAIN,)),
+    "rate_limited": Words(_("A little too fast"), ways=(AGAIN,)),
     "verifier_mismatch": Words(
-        "This browser cannot do that",
-        "The purchase belongs to another browser. Your receipt code opens it in this one, on the "
-        "page that sold it.",
+        _("This browser cannot do that"),
+        _(
+            "The purchase belongs to another browser. Your receipt code opens it in this one, on "
+            "the page that sold it."
+        ),
         (WALLET,),
     ),
     "rate_unavailable": Words(
-        "The price in bitcoin is not known at the moment",
-        "Nothing was charged. Please try again soon.",
+        _("The price in bitcoin is not known at the moment"),
+        _("Nothing was charged. Please try again soon."),
         (AGAIN,),
     ),
     "no_credit": Words(
-        "There is no credit left here",
-        "What was kept under your receipt code was used already, or is not enough for the price.",
+        _("There is no credit left here"),
+        _(
+            "What was kept under your receipt code was used already, or is not enough for the "
+            "price."
+        ),
         (WALLET,),
+    ),
+    "unknown_order": Words(
+        _("There is no such order"),
+        _(
+            "The address may have been copied only in part. A payment that you made is not lost: "
+            "its page and your receipt code still work."
+        ),
+        (WALLET, ABOUT),
+    ),
+    "order_closed": Words(
+        _("This order takes no more payments"),
+        _("It was paid, cancelled, or its time is over. Nothing was charged now."),
+        (WALLET,),
+    ),
+    "link_invalid": Words(
+        _("This link is not valid"),
+        _("It was changed or copied only in part. Go back to where you found it and try again."),
+        (ABOUT,),
+    ),
+    "link_expired": Words(
+        _("This link is over"),
+        _("Go back to where you found it; it makes a new one. Nothing was charged."),
+        (ABOUT,),
     ),
     "insufficient_balance": Words(ways=(TOP_UP, WALLET)),
     "sign_in_required": Words(ways=(SIGN_IN,)),
     "internal_error": Words(
-        "Something went wrong here",
-        "It is not your fault, and the operator finds it in the server's log. Please try again.",
+        _("Something went wrong here"),
+        _("It is not your fault, and the operator finds it in the server's log. Please try again."),
         (AGAIN, WALLET),
     ),
 }
 _BUSY = Words(
-    "This server is busy for a moment",
-    "Nothing was charged, and nothing is lost. Please try again.",
+    _("This server is busy for a moment"),
+    _("Nothing was charged, and nothing is lost. Please try again."),
     (AGAIN,),
 )
 #: What an operator must put right; a reader can only come back.
@@ -90,14 +128,23 @@ def error_page(error: Exception) -> ResponseReturnValue:
     headers.pop("Content-Type")
     code = str(body["code"])
     words = _BUSY if code in _BUSY_CODES else _WORDS.get(code, Words())
+    if request.blueprint in _MERCHANTS:
+        words = _for_merchants(words, status)
+    detail = str(body["detail"]) if body["detail"] != body["title"] else ""
     html = render_template(
         "error.html",
-        title=words.title or body["title"],
-        detail=words.detail or (body["detail"] if body["detail"] != body["title"] else ""),
-        ways=_ways(words, status),
+        title=gettext(words.title or str(body["title"])),
+        detail=gettext(words.detail or detail) if words.detail or detail else "",
+        ways=[(address, gettext(text)) for address, text in _ways(words, status)],
         code=code,
     )
     return html, status, headers
+
+
+def _for_merchants(words: Words, status: int) -> Words:
+    # What is another's and what is nowhere answer alike.
+    words = _WORDS["not_found"] if status == 404 else words
+    return replace(words, ways=(AGAIN, DASHBOARD) if status in (500, 503) else (DASHBOARD,))
 
 
 def _ways(words: Words, status: int) -> list[Way]:
@@ -113,7 +160,9 @@ def _form_page() -> list[Way]:
     """Return the page of the shop whose form went wrong."""
     named = request.view_args or {}
     if "item_id" in named and request.blueprint == "pages":
-        return [(f"/pay/{quote(named['item_id'])}", "Back to the offer")]
+        return [(f"/pay/{quote(named['item_id'])}", _("Back to the offer"))]
+    if "order_id" in named and request.blueprint == "orders":
+        return [(f"/pay/orders/{quote(named['order_id'])}", _("Back to the order"))]
     if "invoice_id" in named and request.blueprint == "pages":
-        return [(f"/pay/invoices/{quote(named['invoice_id'])}", "Back to the payment")]
+        return [(f"/pay/invoices/{quote(named['invoice_id'])}", _("Back to the payment"))]
     return []

@@ -1,6 +1,5 @@
 """The hosted checkout: buying and reading without JavaScript, on our own origin."""
 
-import re
 import secrets
 from urllib.parse import urlsplit
 
@@ -13,63 +12,63 @@ from bitcache_server.domain.errors import (
     BitcacheError,
     CreditNotMovable,
     GrantExpired,
-    InsufficientBalance,
-    InvalidRequest,
     InvoiceNotPaid,
     NoCredit,
     NotFound,
-    PriceChanged,
     PurchaseEnded,
-    RateUnavailable,
     UnknownInvoice,
     UnknownPurchase,
     VerifierMismatch,
 )
 from bitcache_server.domain.invoice_state import InvoiceState
+from bitcache_server.http.back import with_next
 from bitcache_server.http.checkout_cookies import (
-    INVOICE_ID,
     VERIFIER_COOKIE,
     invoice_of_browser,
+    receipt_code_sent,
     to_invoice,
 )
+from bitcache_server.http.checkout_words import said
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
 from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import from_elsewhere, same_origin
 from bitcache_server.http.headers import page_policy
+from bitcache_server.http.language import gettext, keep_source, remember
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
-from bitcache_server.http.wallet.back import with_next
+from bitcache_server.http.offer_parts import (
+    BAD_CODE,
+    OTHER_CODE,
+    REFUSALS,
+    balance_offer,
+    price_seen_msat,
+)
+from bitcache_server.http.order_invoice import show_order_invoice
+from bitcache_server.http.visits import saw_the_wall
 from bitcache_server.http.wallet.cookie import holder, require_holder
 from bitcache_server.http.wallet.session import SIGN_IN
-from bitcache_server.models.catalog import Item
+from bitcache_server.models.catalog import ORDER_KIND, Item
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.claim_balance import claim_to_balance
 from bitcache_server.services.collect import claim_grant, collect_of_wallet, redeem_credit
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice, get_invoice
 from bitcache_server.services.deliver import article_of, download_link, open_item
-from bitcache_server.services.fill_wallet import fills_msat, unlock_or_fill
+from bitcache_server.services.fill_wallet import unlock_or_fill
 from bitcache_server.services.gifts import gift_on_offer_msat
-from bitcache_server.services.items import get_item
+from bitcache_server.services.items import any_item, get_item
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.request_payment import ANY, ask_for_payment
 from bitcache_server.services.unlock_item import UnlockOrder
 from bitcache_server.services.views import InvoiceView, invoice_view, item_view
-from bitcache_server.services.wallet_views import purchase, wallet_view
+from bitcache_server.services.wallet_views import wallet_view
 from bitcache_server.tokens.verifier import challenge_of
 
 pages = Blueprint("pages", __name__, url_prefix="/pay")
 pages.register_error_handler(Exception, error_page)
 
 VERIFIER_BYTES = 32
-#: An invoice's id and a verifier as RFC 7636 allows it.
-_RECEIPT_CODE = re.compile(rf"({INVOICE_ID.pattern})\.([A-Za-z0-9._~-]{{43,128}})")
-_PRICE_MSAT = re.compile(r"[0-9]{1,18}", re.ASCII)
-BAD_CODE = "This receipt code is not valid. Check that it was copied as a whole."
-OTHER_CODE = "This receipt code is for something else, not for this page."
-#: Why a balance does not pay; the page of the item says it.
-REFUSALS = (InsufficientBalance, PriceChanged, PurchaseEnded, RateUnavailable)
 
 
 def register(app: Flask) -> None:
@@ -78,6 +77,7 @@ def register(app: Flask) -> None:
 
     @app.get("/", endpoint="home")
     def _home() -> str:
+        keep_source()
         check_limit(READS)
         return render_template("home.html", host=urlsplit(deps().settings.public_url).netloc)
 
@@ -92,13 +92,15 @@ def _page_headers(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     # With `no-referrer` a browser would send our own forms with the origin `null`.
     response.headers["Referrer-Policy"] = "same-origin"
-    return response
+    return remember(response)
 
 
 @pages.get("/<item_id>")
 def item_page(item_id: str) -> str:
     """Show what is for sale, and the way to what this browser has bought."""
-    return _show_item(get_item(session(), item_id))
+    item = get_item(session(), item_id)
+    saw_the_wall(item_id)
+    return _show_item(item)
 
 
 @pages.post("/<item_id>")
@@ -124,20 +126,12 @@ def buy_from_balance(item_id: str) -> ResponseReturnValue:
     if known is None:
         return redirect(with_next(SIGN_IN, f"/pay/{item.id}"), 303)
     key = request.form.get("key") or None
-    order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=_price_seen_msat())
+    order = UnlockOrder(known.wallet_id, item.id, key, max_amount_msat=price_seen_msat())
     try:
         unlock_or_fill(deps(), session(), order)
     except REFUSALS as error:
-        return _show_item(item, balance_error=error.detail), status_of(type(error))
+        return _show_item(item, balance_error=said(error)), status_of(type(error))
     return redirect(f"/pay/{item.id}/read", 303)
-
-
-def _price_seen_msat() -> int:
-    text = request.form.get("price_msat", "")
-    if not _PRICE_MSAT.fullmatch(text):
-        # Never "any price": nothing is paid that the reader was not shown.
-        raise InvalidRequest("The form came without the price. Open the item's page again.")
-    return int(text)
 
 
 @pages.get("/<item_id>/<any(balance,restore):form>")
@@ -174,20 +168,19 @@ def restore(item_id: str) -> ResponseReturnValue:
     """Open a purchase of another browser with its receipt code."""
     same_origin()
     item = get_item(session(), item_id)
-    # Mail programs add white space to a receipt code.
-    code = _RECEIPT_CODE.fullmatch("".join(request.form.get("code", "").split()))
+    code = receipt_code_sent()
     if code is None:
-        return _show_item(item, BAD_CODE), 422
-    invoice_id, verifier = code.groups()
+        return _show_item(item, gettext(BAD_CODE)), 422
+    invoice_id, verifier = code
     try:
         claim_grant(deps(), session(), invoice_id, verifier)
     except (UnknownInvoice, VerifierMismatch):
-        return _show_item(item, BAD_CODE), 403
+        return _show_item(item, gettext(BAD_CODE)), 403
     except InvoiceNotPaid:
         # The code is right: the invoice's page says what is missing or kept as credit.
         pass
     if get_invoice(session(), invoice_id).item_id != item.id:
-        return _show_item(item, OTHER_CODE), 409
+        return _show_item(item, gettext(OTHER_CODE)), 409
     return to_invoice(item.id, invoice_id, verifier)
 
 
@@ -195,8 +188,10 @@ def restore(item_id: str) -> ResponseReturnValue:
 def invoice_page(invoice_id: str) -> ResponseReturnValue:
     """Show how to pay, or what was paid for when this browser paid for it."""
     invoice = get_invoice(session(), invoice_id)
-    item = get_item(session(), invoice.item_id)
+    item = any_item(session(), invoice.item_id)
     verifier = request.cookies.get(VERIFIER_COOKIE)
+    if item.kind == ORDER_KIND:
+        return show_order_invoice(invoice, item, verifier)
     if verifier and _is_bought(invoice):
         return _show_purchase(invoice, item, verifier)
     return _show_invoice(invoice, item, verifier)
@@ -224,8 +219,10 @@ def move_to_balance(invoice_id: str) -> ResponseReturnValue:
         )
     except (NoCredit, CreditNotMovable) as error:
         invoice = get_invoice(session(), invoice_id)
-        item = get_item(session(), invoice.item_id)
-        return _show_invoice(invoice, item, verifier, error=error.detail), status_of(type(error))
+        item = any_item(session(), invoice.item_id)
+        show = show_order_invoice if item.kind == ORDER_KIND else _show_invoice
+        page = make_response(show(invoice, item, verifier, error=said(error)))
+        return page, status_of(type(error))
     return redirect("/wallet?done=claimed", 303)
 
 
@@ -236,7 +233,7 @@ def _show_item(item: Item, restore_error: str = "", balance_error: str = "") -> 
         "checkout_item.html",
         item=view.model_dump(),
         action_url=f"/pay/{item.id}",
-        balance=_balance(item, view.price.amount_msat),
+        balance=balance_offer(item, view.price.amount_msat),
         balance_error=balance_error,
         from_elsewhere=from_elsewhere(),
         gift_msat=gift_on_offer_msat(deps(), session()),
@@ -244,26 +241,6 @@ def _show_item(item: Item, restore_error: str = "", balance_error: str = "") -> 
         bought=known is not None and _is_bought(known),
         restore_error=restore_error,
     )
-
-
-def _balance(item: Item, price_msat: int | None) -> dict[str, object] | None:
-    """Return what the reader's wallet can do for this item; None without a wallet."""
-    known = holder()
-    if known is None:
-        return None
-    try:
-        owned = purchase(deps(), session(), known.wallet_id, item.id).opens
-    except UnknownPurchase:
-        owned = False
-    total_msat = wallet_view(deps(), session(), known.wallet_id).total_msat
-    missing_msat = None if price_msat is None else max(0, price_msat - total_msat)
-    return {
-        "owned": owned,
-        "total_msat": total_msat,
-        "missing_msat": missing_msat,
-        "fills_msat": fills_msat(deps(), session(), known.wallet_id, missing_msat),
-        "key": secrets.token_urlsafe(16),
-    }
 
 
 def _is_bought(invoice: Invoice) -> bool:

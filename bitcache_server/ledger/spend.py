@@ -30,7 +30,12 @@ from bitcache_server.domain.errors import (
 from bitcache_server.ledger.journal import new_group_id
 from bitcache_server.ledger.order import Spend
 from bitcache_server.ledger.spend_sqlite import spend_sqlite
-from bitcache_server.models.session import AnySession, own_statement, write_transaction
+from bitcache_server.models.session import (
+    AnySession,
+    own_statement,
+    require_write_transaction,
+    write_transaction,
+)
 
 _CALL = (
     "SELECT outcome, result FROM bitcache_spend(%s::text, %s::text, %s::text, %s::text, %s::text,"
@@ -124,6 +129,22 @@ def spend(session: AnySession, order: Spend) -> SpendResult:
         if outcome not in _REFUSALS:
             return SpendResult(outcome=Outcome(outcome), **result)
     return _read(outcome, None)
+
+
+def spend_within(session: AnySession, order: Spend) -> SpendResult:
+    """Do as ``spend`` inside the caller's write transaction, which a refusal leaves as it was.
+
+    For what must be booked together with something else. It waits for the wallet's row.
+    """
+    require_write_transaction(session)
+    session.flush()
+    if session.get_bind().dialect.name == "postgresql":
+        row = session.connection().exec_driver_sql(_CALL, _values(order)).one()
+        return _read(row[0], row[1])
+    outcome, result = spend_sqlite(session, order)
+    if outcome in _REFUSALS:
+        return _read(outcome, None)
+    return SpendResult(outcome=Outcome(outcome), **result)
 
 
 def spend_together(

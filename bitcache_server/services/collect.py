@@ -19,6 +19,7 @@ from bitcache_server.models.ledger import Grant
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.create_invoice import get_invoice
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.order_sales import order_to_sell, sold
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.sale_parts import parts_of_invoice
 from bitcache_server.services.settle_invoice import give_grant
@@ -37,6 +38,9 @@ class Collected:
     receipt: str
     item_id: str
     expires_at: int | None
+    issued_at: int
+    price_msat: int
+    """What was paid for it: what came late is redeemed at another price than the invoice's."""
 
 
 def claim_grant(deps: Deps, session: Session, invoice_id: str, verifier: str) -> Collected:
@@ -129,7 +133,7 @@ def _why_not(invoice: Invoice) -> str:
 
 
 def sell_from_credit(deps: Deps, session: Session, invoice: Invoice, price_msat: int) -> Grant:
-    """Sell the invoice's item from money that came late or short; raise NoCredit.
+    """Sell the invoice's item from money that came late or short; raise NoCredit, OrderClosed.
 
     Runs inside the caller's transaction, which holds the invoice's row.
     """
@@ -138,6 +142,7 @@ def sell_from_credit(deps: Deps, session: Session, invoice: Invoice, price_msat:
             f"The credit is {invoice.credit_msat} msat and the price {price_msat} msat. "
             "Nothing is lost: the credit stays."
         )
+    order = order_to_sell(deps, session, invoice.item_id)
     now = deps.clock()
     group_id = recipes.sell(
         session,
@@ -150,6 +155,8 @@ def sell_from_credit(deps: Deps, session: Session, invoice: Invoice, price_msat:
     invoice.redeemed_msat += price_msat
     invoice.changed_at = now
     invoice.version += 1
+    if order is not None:
+        sold(deps, session, order, invoice.id, group_id, price_msat)
     return give_grant(session, invoice, group_id, price_msat, now)
 
 
@@ -173,4 +180,6 @@ def _collected(deps: Deps, session: Session, grant: Grant, holder: str, paid_by:
         revision=grant.revision,
     )
     signed, receipt = sign_purchase(signer, claims, paid_by)
-    return Collected(signed, receipt, grant.item_id, grant.expires_at)
+    return Collected(
+        signed, receipt, grant.item_id, grant.expires_at, grant.issued_at, grant.price_msat
+    )

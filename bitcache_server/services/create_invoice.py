@@ -7,16 +7,18 @@ from sqlalchemy.orm import Session
 from bitcache_server.domain.errors import OriginNotAllowed, RailUnavailable
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.domain.money import SAT, msat_to_sat_ceil
-from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.catalog import ORDER_KIND, Item, Merchant, Site
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.invoices import find_invoice, unknown_invoice
-from bitcache_server.services.items import get_offer
+from bitcache_server.services.items import check_on_sale, get_offer
 from bitcache_server.services.offers import check_rail, offers_for
+from bitcache_server.services.order_sales import begin_invoice
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import Quote, quote
 from bitcache_server.services.request_payment import ANY, asks_a_node, request_address
+from bitcache_server.services.visits import count_started
 from bitcache_server.tokens.secrets import new_id
 from bitcache_server.tokens.verifier import check_challenge_format
 
@@ -45,16 +47,20 @@ def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice
     check_challenge_format(order.challenge)
     item, merchant = get_offer(session, order.item_id)
     check_origin(deps, session, item.site_id, order.origin)
+    check_on_sale(item)
     if item.file_path is not None:
         # Nobody pays for a file that is not there.
         deps.files.describe(item.file_path)
     priced = quote(deps, session, item.price_currency, item.price_amount)
     invoice = price_invoice(deps, order, item, merchant, priced)
+    if item.kind == ORDER_KIND:
+        begin_invoice(deps, session, item, invoice)
     if order.rail is not None:
         require_offer(deps, session, merchant, order.rail, invoice.amount_msat)
     session.add(invoice)
     session.flush()
     give_address(deps, session, invoice, order.rail)
+    count_started(deps, item.id)
     return invoice
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.errors import OrderClosed
 from bitcache_server.domain.invoice_state import Assessment, InvoiceState, PaymentFact, assess
 from bitcache_server.domain.money import MSAT_PER_SAT, msat_to_sat_ceil
 from bitcache_server.ledger import chart, recipes, wallet_recipes
@@ -19,7 +20,9 @@ from bitcache_server.models.ledger import Grant
 from bitcache_server.models.operations import ChainBlock
 from bitcache_server.models.sales import Invoice, Payment, RequestRow
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.invoice_events import before, tell_of_invoice
 from bitcache_server.services.offers import confirmations_for
+from bitcache_server.services.order_sales import order_to_sell, sold, unsold
 from bitcache_server.services.sale_parts import parts_of_invoice, parts_on_top
 from bitcache_server.services.wake_ups import announce
 
@@ -35,6 +38,7 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     """
     query = select(Invoice).where(Invoice.id == invoice_id).with_for_update()
     invoice = session.scalars(query.execution_options(populate_existing=True)).one()
+    earlier = before(invoice)
     payments = payments_of(session, invoice_id)
     facts = payment_facts(deps, session, invoice, payments)
     now = deps.clock()
@@ -48,7 +52,7 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     if invoice.wallet_id is not None:
         invoice.claimed_msat += wallet_recipes.top_up(session, invoice.id, invoice.wallet_id, now)
     elif _is_to_be_sold(invoice, truth):
-        _book_sale(deps, session, invoice, truth)
+        _sell(deps, session, invoice, truth)
     _store(invoice, truth, now)
     if _is_sent_to_merchant(invoice) and invoice.credit_msat:
         _give_rest(deps, session, invoice, truth, now)
@@ -56,6 +60,7 @@ def settle_invoice(deps: Deps, session: Session, invoice_id: str) -> Invoice:
     if invoice.credit_msat and not any(_is_unconfirmed(p) for p in payments):
         _give_again(session, invoice, now)
     session.flush()
+    tell_of_invoice(deps, session, invoice, earlier)
     return invoice
 
 
@@ -215,7 +220,22 @@ def _source_account(invoice: Invoice, rail: str, confirmed: bool) -> str:
     return chart.clearing(rail) if confirmed else chart.unconfirmed(rail)
 
 
-def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment) -> None:
+def _sell(deps: Deps, session: Session, invoice: Invoice, truth: Assessment) -> None:
+    if not invoice.item_id:
+        _book_sale(deps, session, invoice, truth)
+        return
+    try:
+        order = order_to_sell(deps, session, invoice.item_id, in_time=True)
+    except OrderClosed:
+        # Another has paid the order, or the shop gave it up: the money stays its payer's.
+        invoice.refunded_at = deps.clock()
+        return
+    group_id = _book_sale(deps, session, invoice, truth)
+    if order is not None:
+        sold(deps, session, order, invoice.id, group_id, invoice.amount_msat)
+
+
+def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment) -> str:
     now = deps.clock()
     # A claim may have left the price without all of its rounding.
     spare_msat = truth.settled_msat - invoice.claimed_msat - invoice.amount_msat
@@ -229,6 +249,7 @@ def _book_sale(deps: Deps, session: Session, invoice: Invoice, truth: Assessment
     invoice.paid_at = now
     if invoice.item_id:
         give_grant(session, invoice, invoice.sale_group, invoice.amount_msat, now)
+    return invoice.sale_group
 
 
 def _give_rest(deps: Deps, session: Session, invoice: Invoice, truth: Assessment, now: int) -> None:
@@ -253,6 +274,8 @@ def _undo_sale(deps: Deps, session: Session, invoice: Invoice) -> None:
     for grant in _grants(session, invoice):
         if grant.group_id == group_id and deps.settings.revoke_on_reorg:
             grant.revoked_at = now
+    if invoice.item_id:
+        unsold(session, invoice.item_id, group_id)
 
 
 def give_grant(

@@ -22,7 +22,9 @@ from bitcache_server.services.unlock_item import (
     UnlockOrder,
     issue,
     read_offer,
+    refusal,
     to_spend,
+    unlock_item,
 )
 
 CACHE_S = 30
@@ -49,14 +51,23 @@ class QuickUnlocks:
     def unlock(self, order: UnlockOrder) -> Unlocked:
         """Return and raise what ``unlock_item`` does."""
         offer, is_new = self._offer(order.item_id)
+        if offer.is_order:
+            with self._context():
+                return unlock_item(self._deps, self._session(), order)
         try:
             paid = self._spend(to_spend(self._deps, offer, order))
-        except PriceChanged:
+        except PriceChanged as error:
             if is_new:
-                raise
-            offer = self._read(order.item_id)
-            paid = self._spend(to_spend(self._deps, offer, order))
+                raise refusal(offer, error) from None
+            offer, paid = self._look_again(order)
         return issue(self._deps, offer, order, paid)
+
+    def _look_again(self, order: UnlockOrder) -> tuple[UnlockOffer, SpendResult]:
+        offer = self._read(order.item_id)
+        try:
+            return offer, self._spend(to_spend(self._deps, offer, order))
+        except PriceChanged as error:
+            raise refusal(offer, error) from None
 
     def _offer(self, item_id: str) -> tuple[UnlockOffer, bool]:
         """Return the offer, and whether it was read just now."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from bitcache_server.extensions import db
-from bitcache_server.http import checkout_cookies, pages
+from bitcache_server.http import checkout_cookies, offer_parts, pages
 from bitcache_server.http.headers import PAGE_POLICY, page_policy
 from bitcache_server.models.sales import Invoice
 from tests.support.api import call
@@ -232,14 +232,14 @@ def test_a_receipt_code_that_is_not_right_is_told_on_the_page(world: World) -> N
     world.pay(purchase)
     mine, theirs = f"{purchase.id}.{purchase.verifier}", f"{purchase.id}.{'x' * 43}"
     for item_id, code, status, words in (
-        (world.article_id, "", 422, pages.BAD_CODE),
-        (world.article_id, "nonsense", 422, pages.BAD_CODE),
-        (world.article_id, f"../{mine}", 422, pages.BAD_CODE),
-        (world.article_id, mine[:-1], 422, pages.BAD_CODE),
-        (world.article_id, theirs, 403, pages.BAD_CODE),
-        (world.article_id, f"in_unknown.{purchase.verifier}", 403, pages.BAD_CODE),
-        (world.file_id, theirs, 403, pages.BAD_CODE),
-        (world.file_id, mine, 409, pages.OTHER_CODE),
+        (world.article_id, "", 422, offer_parts.BAD_CODE),
+        (world.article_id, "nonsense", 422, offer_parts.BAD_CODE),
+        (world.article_id, f"../{mine}", 422, offer_parts.BAD_CODE),
+        (world.article_id, mine[:-1], 422, offer_parts.BAD_CODE),
+        (world.article_id, theirs, 403, offer_parts.BAD_CODE),
+        (world.article_id, f"in_unknown.{purchase.verifier}", 403, offer_parts.BAD_CODE),
+        (world.file_id, theirs, 403, offer_parts.BAD_CODE),
+        (world.file_id, mine, 409, offer_parts.OTHER_CODE),
     ):
         answer = browser.restore(item_id, code)
         check_headers(answer)

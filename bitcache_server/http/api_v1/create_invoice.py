@@ -98,6 +98,7 @@ ROUTE = Route(
         errors=(
             *BODY_ERRORS,
             errors.UnknownItem,
+            errors.ItemArchived,
             errors.OriginNotAllowed,
             errors.InvalidPrice,
             errors.FileMissing,

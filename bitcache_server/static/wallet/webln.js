@@ -20,7 +20,8 @@ const memory = `bitcache-sent:${bolt11}`;
 const say = (state) => {
   if (!box || !button || !(note instanceof HTMLElement)) return;
   box.hidden = note.hidden = false;
-  note.textContent = WORDS[state];
+  // Pages in other languages bring their own words.
+  note.textContent = box.dataset[state] ?? WORDS[state];
   button.hidden = state === 'sent';
   button.ariaDisabled = String(state === 'asking');
 };
