@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, SplitInvalid
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Item, ItemSplit, Merchant, Site
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.rail import RAIL_NAME, LightningRail
@@ -16,7 +17,7 @@ from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.deps import Deps
 
 #: What a merchant must know before they are paid this way.
-TRUST = (
+TRUST = _(
     "The provider of this address receives the money and says whether an invoice was paid: "
     "you and your readers trust its word. The commission is not taken from the payments; "
     "it is owed, and shown in the statement."
@@ -47,13 +48,13 @@ def set_lightning_address(
     with write_transaction(session):
         merchant = get_merchant(session, merchant_id)
         if checked is not None:
-            _refuse_shares(session, merchant_id)
+            refuse_shares(session, merchant_id)
         keep_lightning_address(merchant, checked)
         session.flush()
     return merchant
 
 
-def _refuse_shares(session: Session, merchant_id: str) -> None:
+def refuse_shares(session: Session, merchant_id: str) -> None:
     """Raise SplitInvalid while co-authors have shares: what never comes here cannot be shared."""
     query = select(Item.title).join(Site, Site.id == Item.site_id)
     query = query.join(ItemSplit, ItemSplit.item_id == Item.id)

@@ -25,9 +25,11 @@ from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.session import write_transaction
 from bitcache_server.rails.lightning.decoding import looks_like_invoice
+from bitcache_server.services.audit_trail import note
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.merchant_lock import lock_merchant, payable_msat, require_payable
+from bitcache_server.services.money_places import note_money_place
 from bitcache_server.services.payout_restores import hold_for_merchant
 from bitcache_server.services.payouts import (
     Destination,
@@ -53,10 +55,13 @@ def set_payout_terms(
     address: str | None = None,
     threshold_sat: int | None = None,
     every_s: int | None = None,
+    account_id: str | None = None,
 ) -> Merchant:
     """Change where, from which balance and how often a merchant is paid; None keeps.
 
     An empty address takes the stored one away; ``every_s`` of 0 is on demand only.
+    ``account_id`` is who changes it, None the command line; another destination is told to
+    the owners by mail.
     Payouts that are on their way keep their address. The address is checked with the
     rail, so it opens its own transaction. Raises AddressInvalid, UnknownMerchant,
     InvalidRequest, PayoutsUnavailable.
@@ -67,14 +72,29 @@ def set_payout_terms(
     normal = _receiving_address(deps, address) if address else None
     with write_transaction(session):
         merchant = lock_merchant(session, merchant_id)
+        before = payout_terms(merchant)
         if address is not None:
             merchant.payout_address = normal
         if threshold_sat is not None:
             merchant.payout_threshold_msat = threshold_sat * MSAT_PER_SAT
         if every_s is not None:
             merchant.payout_every_s = every_s
+        after = payout_terms(merchant)
+        if after != before:
+            note_money_place(
+                deps, session, merchant.id, "payout.terms_changed", account_id, before, after
+            )
         session.flush()
         return merchant
+
+
+def payout_terms(merchant: Merchant) -> dict[str, object]:
+    """Return where, from which balance and how often a merchant is paid, for the log."""
+    return {
+        "address": merchant.payout_address,
+        "threshold_msat": merchant.payout_threshold_msat,
+        "every_s": merchant.payout_every_s,
+    }
 
 
 def _receiving_address(deps: Deps, text: str) -> str:
@@ -93,12 +113,13 @@ def request_merchant_payout(
     *,
     amount_sat: int | None = None,
     idempotency_key: str | None = None,
+    account_id: str | None = None,
 ) -> Payout:
     """Reserve a payout to the merchant's address: an amount, or all that can go now (None).
 
-    Sales that are not confirmed or can be undone stay; see ``payable_msat``. The merchant
-    pays the network's fee. The same key returns the same payout. After a restored backup it
-    is held until an operator lets it go. Opens its own transaction.
+    Sales that are not confirmed or can be undone stay (``payable_msat``). The merchant pays the
+    network's fee. The same key returns the same payout. After a restored backup it is held
+    until an operator lets it go. ``account_id`` is who asks, for the log. Opens its transaction.
     Raises UnknownMerchant, PayoutAddressMissing, MerchantBalanceTooLow, PayoutLimit,
     AddressInvalid, PayoutsUnavailable.
     """
@@ -108,16 +129,11 @@ def request_merchant_payout(
     earlier = earlier_payout(session, account, key)
     if earlier is not None:
         return earlier
-    address = get_merchant(session, merchant_id).payout_address
-    if address is None:
-        raise PayoutAddressMissing("The operator has stored no payout address for this merchant.")
+    address = _stored_address(session, merchant_id)
     held_msat = payable_msat(deps, session, merchant_id)
     session.rollback()
     wished_msat = None if amount_sat is None else amount_sat * MSAT_PER_SAT
-    destination = find_destination(deps, address, wished_msat)
-    if wished_msat is None:
-        # The fee of the most there is now suffices for what is left of it below.
-        destination = replace(destination, fee_msat=all_of_it(deps, destination, held_msat)[1])
+    destination = _destination(deps, address, wished_msat, held_msat)
     with write_transaction(session):
         merchant = lock_merchant(session, merchant_id)
         earlier = earlier_payout(session, account, key)
@@ -130,7 +146,38 @@ def request_merchant_payout(
         require_payable(deps, session, merchant_id, wanted.total_msat)
         payout = open_payout(deps, session, wanted)
         hold_for_merchant(deps, session, payout, merchant_id)
+        if account_id is not None:
+            _note_asked(deps, session, merchant_id, account_id, payout)
         return payout
+
+
+def _destination(deps: Deps, address: str, wished_msat: int | None, held_msat: int) -> Destination:
+    destination = find_destination(deps, address, wished_msat)
+    if wished_msat is not None:
+        return destination
+    # The fee of the most there is now suffices for what is left of it later.
+    return replace(destination, fee_msat=all_of_it(deps, destination, held_msat)[1])
+
+
+def _stored_address(session: Session, merchant_id: str) -> str:
+    address = get_merchant(session, merchant_id).payout_address
+    if address is None:
+        raise PayoutAddressMissing("No payout address is stored for this merchant.")
+    return address
+
+
+def _note_asked(
+    deps: Deps, session: Session, merchant_id: str, account_id: str, payout: Payout
+) -> None:
+    note(
+        deps,
+        session,
+        "payout.asked",
+        merchant_id=merchant_id,
+        account_id=account_id,
+        subject=payout.id,
+        amount_msat=payout.amount_msat,
+    )
 
 
 def _all_msat(deps: Deps, session: Session, merchant_id: str, destination: Destination) -> int:

@@ -38,6 +38,8 @@ class Trouble:
     detail: str
     """For operators only: it may say what the paying wallet holds."""
     mend: str
+    since: int | None
+    """Since when there may be a reason: the oldest payout behind it."""
     is_urgent: bool = True
 
 
@@ -51,6 +53,7 @@ class PayoutHealth:
     detail: str
     """For operators only: it may say what the paying wallet holds."""
     for_approval: int
+    since: int | None = None
 
 
 def payout_health(deps: Deps, session: Session) -> PayoutHealth:
@@ -58,7 +61,7 @@ def payout_health(deps: Deps, session: Session) -> PayoutHealth:
     for_approval = _count(session, PayoutState.APPROVAL)
     worst = next(_troubles(deps, session), None)
     if worst is not None:
-        return PayoutHealth(worst.code, worst.number, worst.detail, for_approval)
+        return PayoutHealth(worst.code, worst.number, worst.detail, for_approval, worst.since)
     on_their_way = _count(session, PayoutState.WAITING) + _count(session, PayoutState.SENDING)
     words = count(on_their_way, "payout is", "payouts are")
     return PayoutHealth("ok", on_their_way, f"{words} on the way.", for_approval)
@@ -88,6 +91,7 @@ def _contradicted(session: Session) -> Iterator[Trouble]:
         " that.",
         "Book what is missing or too much (`bitcache ledger withdraw` or `deposit`), then"
         f" `bitcache payout take-note {first.payout_id} --as NAME`.",
+        first.resolved_at,
     )
 
 
@@ -96,14 +100,14 @@ def _stuck(deps: Deps, session: Session) -> Iterator[Trouble]:
     if stuck:
         one = stuck[0]
         words = f"The transaction {one.reference} does not get out: {one.detail or 'unknown'}"
-        yield Trouble("payout_stuck", 1, words, _LOOK)
+        yield Trouble("payout_stuck", 1, words, _LOOK, one.created_at)
 
 
 def _held(session: Session) -> Iterator[Trouble]:
-    query = select(func.count(), func.min(Payout.id)).where(
+    query = select(func.count(), func.min(Payout.id), func.min(Payout.held_at)).where(
         Payout.held_at.is_not(None), Payout.state.in_(OPEN_STATES)
     )
-    number, first = session.execute(query).one()
+    number, first, since = session.execute(query).one()
     if number:
         yield Trouble(
             "payouts_held",
@@ -112,13 +116,14 @@ def _held(session: Session) -> Iterator[Trouble]:
             " have been paid since.",
             f"Look at each: `bitcache payout release {first} --as NAME` if it was not paid,"
             " else `bitcache payout resolve`.",
+            since,
         )
 
 
 def _waiting(session: Session) -> Iterator[Trouble]:
     # One whose own destination failed has a time of its next try, and needs nobody.
-    number, reason = session.execute(
-        select(func.count(), func.max(Payout.reason)).where(
+    number, reason, since = session.execute(
+        select(func.count(), func.max(Payout.reason), func.min(Payout.created_at)).where(
             Payout.state == PayoutState.WAITING,
             Payout.reason != "",
             Payout.next_try_at == 0,
@@ -127,7 +132,7 @@ def _waiting(session: Session) -> Iterator[Trouble]:
     ).one()
     if number:
         words = f"{count(number, 'payout waits', 'payouts wait')}: {reason}"
-        yield Trouble("payouts_waiting", number, words, _LOOK)
+        yield Trouble("payouts_waiting", number, words, _LOOK, since)
 
 
 def _long_under_way(deps: Deps, session: Session) -> Iterator[Trouble]:
@@ -144,6 +149,7 @@ def _long_under_way(deps: Deps, session: Session) -> Iterator[Trouble]:
         f"{payout_id} is under way over Lightning for {count(days, 'day')}.{_and_more(long)}",
         "Most end by themselves within two weeks. If the node that paid is gone for good, two"
         f" operators end it: `bitcache payout resolve {payout_id} --as NAME`.",
+        long[0].created_at,
         is_urgent=False,
     )
 

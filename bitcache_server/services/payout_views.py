@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from pydantic import BaseModel
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.errors import UnknownPayout
 from bitcache_server.domain.payout_state import OPEN_STATES, UNSIGNED_STATES, PayoutState
 from bitcache_server.models.catalog import Site
 from bitcache_server.models.payouts import Payout, PayoutBatch
@@ -133,8 +135,24 @@ def _common(payout: Payout, batch: PayoutBatch | None) -> dict[str, object]:
 
 def list_site_payouts(session: Session, site: Site, cursor: str | None, limit: int) -> Page[Payout]:
     """Return a page of the payouts of the site's merchant, newest first."""
-    mine = Payout.owner_account == f"merchant:{site.merchant_id}"
+    return list_merchant_payouts(session, site.merchant_id, cursor, limit)
+
+
+def list_merchant_payouts(
+    session: Session, merchant_id: str, cursor: str | None, limit: int
+) -> Page[Payout]:
+    """Return a page of a merchant's payouts, newest first."""
+    mine = Payout.owner_account == f"merchant:{merchant_id}"
     return newest_first(session, Payout, [mine], cursor, limit)
+
+
+def get_merchant_payout(session: Session, merchant_id: str, payout_id: str) -> Payout:
+    """Return a payout of this merchant; raise UnknownPayout, also for one of others."""
+    mine = (Payout.id == payout_id, Payout.owner_account == f"merchant:{merchant_id}")
+    payout = session.scalar(select(Payout).where(*mine))
+    if payout is None:
+        raise UnknownPayout()
+    return payout
 
 
 def list_payouts(

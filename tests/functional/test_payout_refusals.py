@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -251,7 +252,7 @@ def test_no_merchant_ends_the_round_of_the_others(
     with write_transaction(shop.session):
         others = [add_merchant(shop.deps, shop.session, name, None).id for name in "BC"]
     for other in others:
-        terms = {"threshold_sat": 0, "every_s": 60}
+        terms: dict[str, Any] = {"threshold_sat": 0, "every_s": 60}
         set_payout_terms(shop.deps, shop.session, other, address="fake:other", **terms)
         earn(shop, 20_000_000, other)
     ask, unlucky = merchant_payouts.request_merchant_payout, min(shop.merchant_id, *others)

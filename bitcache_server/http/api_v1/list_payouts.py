@@ -22,7 +22,7 @@ class PayoutPage(BaseModel):
 
 def list_payouts() -> Response:
     """Return a page of the payouts of the site's merchant."""
-    site = require_site()
+    site = require_site("payouts:read")
     query = read_query(PageQuery)
     page = list_site_payouts(session(), site, query.cursor, query.limit)
     views = [payout_view(session(), payout) for payout in page.rows]
@@ -40,6 +40,7 @@ ROUTE = Route(
         response=PayoutPage,
         query=PageQuery,
         security="site",
+        scope="payouts:read",
         errors=(errors.InvalidRequest,),
     ),
     list_payouts,

@@ -19,7 +19,7 @@ class RequestPayout(Body):
 
 def request_payout() -> Response:
     """Reserve the payout; the jobs send it together with others."""
-    merchant_id = require_site().merchant_id
+    merchant_id = require_site("payouts:write").merchant_id
     read_json(RequestPayout)
     payout = request_merchant_payout(
         deps(), session(), merchant_id, idempotency_key=idempotency_key()
@@ -39,6 +39,7 @@ ROUTE = Route(
         response=PayoutView,
         status=201,
         security="site",
+        scope="payouts:write",
         idempotent=True,
         errors=(
             *BODY_ERRORS,
