@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bitcache_server import __version__
 from bitcache_server.cli import (
+    account,
+    backup,
     db,
     doctor,
     gift,
@@ -115,7 +117,10 @@ def main() -> None:
 for _command in (
     init.init,
     db.db_group,
+    backup.backup,
+    backup.restore,
     merchant.merchant,
+    account.account,
     site.site,
     item.item,
     invoice.invoice,

@@ -25,8 +25,9 @@ _INDENT = " " * 10
 def doctor() -> int:
     """Say what does not work yet, and how to mend it.
 
-    Looks at settings, secrets, database, disk, addresses, files, wallets, sites, prices, jobs,
-    payouts, Bitcoin node, fees, the Lightning node or wallet, exchange rates and the clock.
+    Looks at settings, secrets, database, disk, addresses, proxies, files, wallets, sites, prices,
+    jobs, payouts, backups, Bitcoin node, fees, the Lightning node or wallet, exchange rates and
+    the clock.
 
     Each finding says how to mend it. Exit code 0 when there is no problem (warnings
     may be left), 1 otherwise. Changes nothing; asks the nodes and the rate sources.

@@ -1,12 +1,12 @@
 """``bitcache jobs``: the process that watches payments and tidies up."""
 
-import logging
-
 import click
 
 from bitcache_server.cli.output import emit, json_option, note
 from bitcache_server.cli.work import app_of_settings
 from bitcache_server.jobs import run_jobs
+from bitcache_server.logs import configure_logs
+from bitcache_server.settings import load_settings
 
 
 @click.command()
@@ -23,7 +23,7 @@ def jobs(once: bool) -> int:
       bitcache jobs
       bitcache jobs --once     exit code 1 if a job failed; the reason stands in the log
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logs(load_settings())
     with app_of_settings() as app:
         if not once:
             note("The jobs run. Ctrl-C ends them.")

@@ -14,8 +14,11 @@ from granian.log import LogLevels
 from bitcache_server.app import THREADS, create_app, create_events_app
 from bitcache_server.cli.parent import end_with_parent
 from bitcache_server.domain.errors import ConfigurationError
+from bitcache_server.http.counters import TALLY
 from bitcache_server.http.events import MAX_READERS
-from bitcache_server.settings import Settings
+from bitcache_server.http.visits import write_from_now_on
+from bitcache_server.logs import configure_logs
+from bitcache_server.settings import Settings, load_settings
 
 #: Time for requests that are under way; events end at once and are taken up again.
 KILL_AFTER_S = 5
@@ -24,8 +27,9 @@ SPARE_CONNECTIONS = 200
 #: A waiting reader's connection keeps two of these; 8 kB is the least, and their requests
 #: are small. Granian's default is 408 kB at most, and 11 kB more for each who waits.
 EVENTS_BUFFER_BYTES = 8_192
-#: The names that Granian's configuration gives its handlers.
+#: The names that Granian's configuration gives its handlers, and what they write with.
 _HANDLERS = ("console", "access")
+_FORMATTERS = ("generic", "access")
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,16 @@ def run_listener(listener: Listener, workers: int) -> None:
 def _load_http() -> Any:
     """Return the app inside a worker process."""
     _end_with_server()
-    return create_app()
+    configure_logs(load_settings())
+    app = create_app()
+    write_from_now_on(app)
+    TALLY.put_from_now_on()
+    return app
 
 
 def _load_events() -> Any:
     _end_with_server()
+    configure_logs(load_settings())
     _allow_many_connections()
     return create_events_app()
 
@@ -122,4 +131,8 @@ def _end_with_server() -> None:
 def _log_to_stderr() -> dict[str, Any]:
     """Return what differs from Granian's own configuration: standard output stays free."""
     handler = {"class": "logging.StreamHandler", "formatter": "generic"}
-    return {"handlers": {name: {**handler, "stream": "ext://sys.stderr"} for name in _HANDLERS}}
+    formatter = {"()": "bitcache_server.logs.formatter"}
+    return {
+        "formatters": dict.fromkeys(_FORMATTERS, formatter),
+        "handlers": {name: {**handler, "stream": "ext://sys.stderr"} for name in _HANDLERS},
+    }

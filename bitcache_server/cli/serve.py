@@ -3,6 +3,7 @@
 import click
 
 from bitcache_server import wiring
+from bitcache_server.cli.counting import counters_of_all_processes
 from bitcache_server.cli.listeners import KILL_AFTER_S, listeners, require_free_port, run_listener
 from bitcache_server.cli.output import emit, json_option, note
 from bitcache_server.cli.parent import end_with_parent
@@ -38,7 +39,11 @@ def serve(only: str | None, migrate: bool, parent: int | None) -> None:
     if only is not None:
         if parent is not None:
             end_with_parent(parent, 2 * KILL_AFTER_S)
-        run_listener(chosen[only], settings.workers)
+            # The parent has made the folder for both.
+            run_listener(chosen[only], settings.workers)
+            return
+        with counters_of_all_processes():
+            run_listener(chosen[only], settings.workers)
         return
 
     def on_ready() -> None:
@@ -49,7 +54,8 @@ def serve(only: str | None, migrate: bool, parent: int | None) -> None:
         ]
         emit(document, lines)
 
-    supervise(chosen, on_ready)
+    with counters_of_all_processes():
+        supervise(chosen, on_ready)
     note("Ended.")
 
 

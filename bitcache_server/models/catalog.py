@@ -13,6 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bitcache_server.extensions import Model
 
+#: The kind of the item that an order is sold as; no list of items shows it.
+ORDER_KIND = "order"
+
 
 class Merchant(Model):
     """Who is paid. With a descriptor of their own the money never passes through us."""
@@ -43,6 +46,10 @@ class Merchant(Model):
     """How long readers may return a purchase by themselves; 0 is not at all."""
     refunds_per_reader: Mapped[int] = mapped_column(default=0)
     """How many purchases one wallet may return within 30 days."""
+    time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
+    """In which their days and months begin: a name of the IANA time zone database."""
+    currency: Mapped[str] = mapped_column(String(8), default="USD")
+    """ISO 4217 code in which their takings are shown beside msat."""
 
     @property
     def direct(self) -> bool:
@@ -83,14 +90,14 @@ class SiteKey(Model):
 
 
 class Item(Model):
-    """An article or a file with its price and access policy."""
+    """An article or a file with its price and access policy, or what an order is sold as."""
 
     __tablename__ = "items"
     __table_args__ = (
         UniqueConstraint("site_id", "external_id"),
         Index("ix_items_site_page", "site_id", "created_at", "id"),
         CheckConstraint("price_amount > 0", name="price_positive"),
-        CheckConstraint("kind IN ('article', 'file')", name="kind_known"),
+        CheckConstraint("kind IN ('article', 'file', 'order')", name="kind_known"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -112,6 +119,8 @@ class Item(Model):
     url: Mapped[str | None] = mapped_column(Text)
     """The page that sells it, on an origin of the site; None is the hosted checkout."""
     created_at: Mapped[int] = mapped_column(BigInteger)
+    archived_at: Mapped[int | None] = mapped_column(BigInteger)
+    """Since when it is not sold any more; what was bought stays readable."""
 
 
 class ItemSplit(Model):

@@ -1,6 +1,6 @@
-"""What the jobs remember: the chain they walked, rates, health, leases."""
+"""What the jobs remember: the chain they walked, rates, health, leases. And backups."""
 
-from sqlalchemy import BigInteger, String, Text
+from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bitcache_server.extensions import Model
@@ -64,3 +64,20 @@ class JobLease(Model):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     holder: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[int] = mapped_column(BigInteger)
+    began_at: Mapped[int | None] = mapped_column(BigInteger)
+    """When the last run began; None for what is no job, but a lock."""
+    failing_since: Mapped[int | None] = mapped_column(BigInteger)
+    """When the first of the runs began that all failed; None when the last one went well."""
+
+
+class Backup(Model):
+    """A backup that `bitcache backup` made of this database, for the doctor's memory."""
+
+    __tablename__ = "backups"
+    __table_args__ = (Index("ix_backups_taken_at", "taken_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """It stands in the backup's manifest, too."""
+    taken_at: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    with_files: Mapped[bool]

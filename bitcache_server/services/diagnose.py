@@ -12,6 +12,7 @@ from bitcache_server.services import (
     diagnose_money,
     diagnose_node,
     diagnose_rates,
+    diagnose_running,
     diagnose_shop,
 )
 from bitcache_server.services.deps import Deps
@@ -35,6 +36,8 @@ def diagnose(deps: Deps) -> Iterator[Finding]:
     yield from guarded("disk", lambda: diagnose_host.check_disk(deps))
     yield from guarded("addresses", lambda: diagnose_host.check_addresses(deps))
     yield from guarded("limits", lambda: diagnose_host.check_limits(deps))
+    yield from guarded("proxy", lambda: diagnose_running.check_proxy(deps))
+    yield from guarded("mail", lambda: diagnose_running.check_mail(deps))
     if not usable:
         yield from _without_tables(deps)
         return
@@ -60,6 +63,7 @@ def _with_tables(deps: Deps, session: Session) -> Iterator[Finding]:
     yield from guarded("jobs", lambda: diagnose_shop.check_jobs(deps, session))
     yield from guarded("payouts", lambda: check_payouts(deps, session))
     yield from guarded("money", lambda: diagnose_money.check_money(deps, session))
+    yield from guarded("backups", lambda: diagnose_running.check_backups(deps, session))
     # No transaction stays open while the network is asked.
     session.rollback()
     yield from guarded("node", lambda: diagnose_node.check_node(deps, session))

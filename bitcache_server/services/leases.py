@@ -1,6 +1,6 @@
 """One process at a time runs a job; a dead one's lease ends by itself."""
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.models.operations import JobLease
@@ -24,10 +24,25 @@ def take_lease(deps: Deps, session: Session, name: str, holder: str, lasts_s: in
                 JobLease.name == name,
                 or_(JobLease.holder == holder, JobLease.expires_at <= now),
             )
-            .values(holder=holder, expires_at=now + lasts_s)
+            .values(holder=holder, expires_at=now + lasts_s, began_at=now)
             .returning(JobLease.name)
         ).first()
     return taken is not None
+
+
+def note_outcome(deps: Deps, session: Session, name: str, *, failing: bool) -> None:
+    """Write down since when a job fails, or that it works again; for ``/health``."""
+    unchanged = JobLease.failing_since.is_not(None) if failing else JobLease.failing_since.is_(None)
+    known = session.scalar(select(JobLease.name).where(JobLease.name == name, unchanged))
+    session.rollback()
+    if known is not None:
+        return
+    with write_transaction(session):
+        session.execute(
+            update(JobLease)
+            .where(JobLease.name == name)
+            .values(failing_since=deps.clock() if failing else None)
+        )
 
 
 def keep_lease(deps: Deps, session: Session, name: str, holder: str, lasts_s: int) -> bool:

@@ -120,3 +120,35 @@ def test_jobs_run_once_and_report_failures(databases: Databases, tmp_path: Path)
         result = away.run("jobs", "--once", "--json")
         assert result.exit_code == 1
         assert json.loads(result.stdout) == {"ok": False}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_dry_run_changes_nothing(databases: Databases, engine: str, tmp_path: Path) -> None:
+    with databases.empty(engine) as url:
+        cli = Cli(write_config(tmp_path, database_url=url))
+        assert cli.ask("db", "upgrade", "--dry-run")["pending"][0] == "0001"
+        migrate.upgrade(url, "0018")
+        before = cli.ask("db", "check", exit_code=1)
+        tried = cli.ask("db", "upgrade", "--dry-run")
+        assert tried["pending"] == before["pending"]
+        assert tried["pending"][0] == "0019"
+        assert (tried["engine"], tried["clean"], tried["findings"]) == (engine, True, [])
+        assert tried["rows"]["job_leases"] == 0
+        assert ("job_leases" in tried["locked"]) == (engine == "postgresql")
+        assert cli.ask("db", "check", exit_code=1) == before
+        assert "hunter2" not in cli.run("db", "upgrade", "--dry-run").output
+        assert list((tmp_path / "data").glob(".*")) == []
+        cli.ask("db", "upgrade")
+        assert cli.ask("db", "upgrade", "--dry-run")["pending"] == []
+
+
+def test_an_upgrade_takes_a_backup_first(databases: Databases, tmp_path: Path) -> None:
+    with databases.empty("sqlite") as url:
+        cli = Cli(write_config(tmp_path, database_url=url))
+        kept = tmp_path / "before.tar"
+        migrate.upgrade(url, "0018")
+        cli.ask("db", "upgrade", "--backup", str(kept))
+        assert cli.ask("backup", "verify", str(kept))["backup"]["revision"] == "0018"
+        kept.unlink()
+        assert cli.ask("db", "upgrade", "--backup", str(kept))["ran"] == []
+        assert not kept.exists(), "there was nothing to do"
