@@ -24,6 +24,11 @@ export default [
     languageOptions: { globals: globals.browser },
   },
   {
+    files: ['plugins/javascript/*.js'],
+    // What Node.js, Deno, Bun and workers have in common.
+    languageOptions: { globals: globals['shared-node-browser'] },
+  },
+  {
     files: ['widget/tests/**/*.js', 'widget/eslint.config.js'],
     languageOptions: { globals: globals.node },
     rules: { 'max-lines-per-function': 'off' },
