@@ -115,6 +115,7 @@ export const words = {
   e_rate_limited: 'محاولات كثيرة. انتظر دقيقة من فضلك.',
   e_origin_not_allowed: 'لا يُسمح لهذا الموقع ببيع هذا العنصر.',
   e_unknown_item: 'لم يعد هذا العنصر معروضًا للبيع.',
+  e_item_archived: 'لم يعد هذا العنصر معروضًا للبيع.',
   e_insecure_context: 'الدفع يحتاج إلى صفحة آمنة (https).',
   e_no_credit: 'لم يعد الرصيد كافيًا.',
   e_internal_error: 'حدث خطأ لدينا. لن يضيع شيء.',

@@ -105,6 +105,7 @@ export const words = {
   e_rate_limited: 'Zu viele Versuche. Bitte warten Sie eine Minute.',
   e_origin_not_allowed: 'Diese Website darf diesen Artikel nicht verkaufen.',
   e_unknown_item: 'Dieser Artikel wird nicht mehr verkauft.',
+  e_item_archived: 'Dieser Artikel wird nicht mehr verkauft.',
   e_insecure_context: 'Zum Bezahlen ist eine sichere Seite (https) nötig.',
   e_no_credit: 'Das Guthaben reicht nicht mehr.',
   e_internal_error: 'Bei uns ist etwas schiefgelaufen. Es geht nichts verloren.',

@@ -107,6 +107,7 @@ export const words = {
   e_rate_limited: 'Too many attempts. Please wait a minute.',
   e_origin_not_allowed: 'This website is not allowed to sell this item.',
   e_unknown_item: 'This item is not for sale any more.',
+  e_item_archived: 'This item is not for sale any more.',
   e_insecure_context: 'Paying needs a secure page (https).',
   e_no_credit: 'The credit is not enough any more.',
   e_internal_error: 'Something went wrong on our side. Nothing is lost.',
