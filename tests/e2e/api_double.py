@@ -19,6 +19,7 @@ from typing import Any
 from flask import Flask, Response, request, send_from_directory
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from bitcache_server.http import checkout_words, language
 from bitcache_server.http.headers import PAGE_POLICY
 from bitcache_server.http.qr import qr_svg
 from bitcache_server.http.wallet.look import utc_time, utc_words
@@ -346,6 +347,10 @@ class ApiDouble:
         )
         app.add_template_filter(utc_time)
         app.add_template_filter(utc_words)
+        language.register(app)
+        checkout_words.register(app)
+        # Nobody's colours: what a brand changes is looked at on the pages of merchants.
+        app.context_processor(lambda: {"brand": lambda site_id: None})
         app.before_request(self._intercept)
         app.after_request(allow_any_origin)
         self._add_calls(app)

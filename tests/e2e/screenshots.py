@@ -1,4 +1,4 @@
-"""Take a picture of every state of the wall, of every checkout page, and of Lightning's pages.
+"""Take a picture of every state of the wall, and of every page of checkout, Lightning, merchants.
 
     python -m tests.e2e.screenshots --out DIR [NAME ...]
 
@@ -20,10 +20,12 @@ from markupsafe import Markup
 from playwright.sync_api import Browser, Page
 
 from bitcache_server.http.error_pages import AGAIN
-from bitcache_server.http.pages import BAD_CODE
+from bitcache_server.http.offer_parts import BAD_CODE
 from tests.e2e import lightning_states
 from tests.e2e.api_double import ARTICLE_HTML, ApiDouble
 from tests.e2e.browser_wallet import BrowserWallet
+from tests.e2e.dashboard_shop import NAMES as MERCHANT_NAMES
+from tests.e2e.dashboard_shop import dashboard_shop
 from tests.e2e.lightning_screens import lightning_screens
 from tests.e2e.wall import ARTICLE, FILE, chromium, element, expect_view, wall
 from tests.e2e.wallet_shop import open_shown, signed_in
@@ -36,6 +38,11 @@ SCREENS = {
     "phone390-light": (390, 844, "light"),
     "desktop-light": (1100, 860, "light"),
     "desktop-dark": (1100, 860, "dark"),
+}
+#: Of the pages of merchants, in Arabic.
+FROM_THE_RIGHT = {
+    "phone390-rtl": (390, 844, "light"),
+    "desktop-rtl": (1100, 860, "dark"),
 }
 PRICE_SAT = 5000
 State = Callable[[Page, ApiDouble], None]
@@ -448,6 +455,29 @@ def _lightning_pages(browser: Browser, shots: Shots) -> None:
                     _save(page, shots.path(f"page-{name}", screen))
 
 
+def _merchant_pages(browser: Browser, shots: Shots) -> None:
+    names = [name for name in MERCHANT_NAMES if shots.wants(f"merchant-{name}")]
+    if not names:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        databases = Databases(Path(folder))
+        with databases.fresh("sqlite") as url, dashboard_shop(url, Path(folder)) as shop:
+            for name in names:
+                screen = shop.screens[name]
+                for lang, looks in (("en", SCREENS), ("ar", FROM_THE_RIGHT)):
+                    context = shop.context(browser, screen.who)
+                    page = context.new_page()
+                    shop.open(page, screen, lang)
+                    for look, (width, height, scheme) in looks.items():
+                        page.set_viewport_size({"width": width, "height": height})
+                        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                        page.screenshot(path=shots.path(f"merchant-{name}", look), full_page=True)
+                    context.close()
+
+
+GROUPS = (_walls, _special_walls, _file_walls, _checkout, _lightning_pages, _merchant_pages)
+
+
 def main() -> None:
     """Take the pictures, or say which there are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -463,7 +493,7 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     shots = Shots(None if options.list else options.out, options.names)
     with chromium() as browser:
-        for group in (_walls, _special_walls, _file_walls, _checkout, _lightning_pages):
+        for group in GROUPS:
             group(browser, shots)
     if not shots.names:
         parser.error("there is no such picture: --list says which there are")

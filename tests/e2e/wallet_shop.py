@@ -179,7 +179,7 @@ def _guard(world: World, reader: Reader) -> None:
     reader.fill(40_000)
     with write_transaction(world.session):
         world.session.add(
-            RecoveryCode(wallet_id=reader.wallet_id, code_hash="0" * 64, created_at=world.clock())
+            RecoveryCode(owner_id=reader.wallet_id, code_hash="0" * 64, created_at=world.clock())
         )
     world.clock.pass_time(301)
 
