@@ -2,10 +2,10 @@
 
 PYTHON := .venv/bin/python
 # How many tests run at the same time.
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chain test check bench setup lock clean
+.PHONY: help demo chain test check bench setup lock words clean
 
 help: ## Show this list
 	@printf 'make TARGET\n\n'
@@ -50,6 +50,12 @@ lock: ## Pin the newest allowed Python packages, with hashes
 	printf '%s\n' 'setuptools>=77' wheel | $(COMPILE) --output-file requirements-build.txt -
 	$(COMPILE) --extra dev --extra nwc --extra postgresql --constraint requirements-build.txt \
 		--output-file requirements-dev.txt setup.cfg
+	$(COMPILE) --extra postgresql --constraint requirements-dev.txt \
+		--output-file docs/deploy/requirements.txt setup.cfg
+
+words: ## Bring the catalogues of translations up to date with the sources
+	@.ci/setup python
+	$(PYTHON) -m tests.support.words
 
 clean: ## Remove everything that was installed or built in this folder
 	rm -rf .venv build dist *.egg-info test-results
