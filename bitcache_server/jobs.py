@@ -24,6 +24,7 @@ from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.extensions import db
 from bitcache_server.models.session import storage_errors
 from bitcache_server.rails.base import ChainRail, StreamRail
+from bitcache_server.services.deliver_webhooks import WebhookCrew
 from bitcache_server.services.deps import Deps, deps_of
 from bitcache_server.services.gifts import forget_gift_addresses
 from bitcache_server.services.housekeeping import (
@@ -32,18 +33,22 @@ from bitcache_server.services.housekeeping import (
     forget_idempotency_keys,
 )
 from bitcache_server.services.l402 import forget_l402_bills
-from bitcache_server.services.leases import give_back, keep_lease, take_lease
+from bitcache_server.services.leases import give_back, keep_lease, note_outcome, take_lease
+from bitcache_server.services.mail_outbox import send_mails
 from bitcache_server.services.merchant_payouts import schedule_payouts
 from bitcache_server.services.one_time_codes import forget_one_time_codes
+from bitcache_server.services.orders import expire_orders
 from bitcache_server.services.payout_batches import run_payouts
 from bitcache_server.services.rail_health import record_health
 from bitcache_server.services.reconcile import reconcile_due
 from bitcache_server.services.refresh_rates import refresh_rates
+from bitcache_server.services.sales_book import sales_book
 from bitcache_server.services.solvency import publish_due
 from bitcache_server.services.wallet_keys import forget_challenges
 from bitcache_server.services.wallets import forget_signed_out_sessions
 from bitcache_server.services.watch_rail import check_unconfirmed, watch_rail
 from bitcache_server.services.watch_stream import check_requests, watch_stream
+from bitcache_server.services.webhook_replays import forget_webhooks
 from bitcache_server.services.withdraw_links import expire_links
 
 log = logging.getLogger(__name__)
@@ -72,9 +77,13 @@ class Job:
     lane: str = ""
     """Jobs of one lane run one after the other in a thread of their own; the others in the
     main one. So who waits for a node keeps nobody else waiting."""
+    shared: bool = False
+    """Runs in all processes at once, without a lease: it leases what it works on itself."""
     due_at: float = 0.0
     failures: int = field(default=0)
     """How many runs in a row failed; logged once when that begins and once when it ends."""
+    noted: bool | None = None
+    """Whether it fails, as this process wrote it down last."""
 
     @property
     def failing(self) -> bool:
@@ -99,6 +108,7 @@ def all_jobs(deps: Deps, wait_s: float = 0.0) -> list[Job]:
         *jobs,
         Job("rates", deps.settings.rate_refresh_s, refresh_rates),
         Job("expire", 1, expire_invoices),
+        Job("expire_orders", 5, expire_orders),
         Job("checkpoint", 300, checkpoint_balances),
         Job("payouts_due", 60, schedule_payouts),
         Job("idempotency", 3_600, forget_idempotency_keys),
@@ -109,7 +119,18 @@ def all_jobs(deps: Deps, wait_s: float = 0.0) -> list[Job]:
         Job("wallet_sessions", 86_400, forget_signed_out_sessions),
         Job("login_challenges", 3_600, forget_challenges),
         Job("solvency", 60, publish_due),
+        Job("webhooks", 0.25, _webhooks(deps, wait_s), "webhooks", shared=True),
+        Job("old_webhooks", 3_600, forget_webhooks),
+        # It may wait for a transaction that writes; a first run has years to read.
+        Job("sales_book", 1, sales_book, "sales_book"),
+        # In a lane of its own: a mail server that hangs keeps nobody else waiting.
+        *([Job("mails", 5, send_mails, "mails")] if deps.mail else []),
     ]
+
+
+def _webhooks(deps: Deps, wait_s: float) -> Callable[[Deps, Session], object]:
+    """Return what delivers; a single round ends when all that is due was tried."""
+    return WebhookCrew(deps, until_idle=wait_s == 0).run
 
 
 def _chain_jobs(rail: ChainRail) -> list[Job]:
@@ -280,10 +301,12 @@ def _run_due(worker: _Worker, jobs: list[Job], now: float) -> None:
 
 
 def _run(worker: _Worker, job: Job) -> None:
-    deps, session = worker.deps, db.session()
+    deps, session, ours = worker.deps, db.session(), False
     try:
         with storage_errors():
-            if take_lease(deps, session, job.name, worker.holder, LEASE_S):
+            if job.shared:
+                job.run(deps, session)
+            elif ours := take_lease(deps, session, job.name, worker.holder, LEASE_S):
                 with worker.keeper.running(job.name):
                     job.run(deps, session)
     except (BitcacheError, SQLAlchemyError) as error:
@@ -299,6 +322,17 @@ def _run(worker: _Worker, job: Job) -> None:
         job.failures = 0
     finally:
         session.rollback()
+    if ours and job.noted is not job.failing:
+        _note(worker, job)
+
+
+def _note(worker: _Worker, job: Job) -> None:
+    try:
+        with storage_errors():
+            note_outcome(worker.deps, db.session(), job.name, failing=job.failing)
+        job.noted = job.failing
+    except (BitcacheError, SQLAlchemyError) as error:
+        log.warning("the end of job=%s was not written down: %s", job.name, error)
 
 
 def _end(app: Flask, holder: str) -> None:

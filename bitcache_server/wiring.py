@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from bitcache_server.delivery.mail import Mail
 from bitcache_server.domain.clock import Clock, system_clock
 from bitcache_server.domain.errors import ConfigurationError
 from bitcache_server.domain.fees import CommissionRule
@@ -25,6 +26,7 @@ def build(
     clock: Clock = system_clock,
     rails: Mapping[str, Rail] | None = None,
     rate_sources: Sequence[RateSource] | None = None,
+    mail: Mail | None = None,
 ) -> Deps:
     """Return the dependencies for the settings. Quiet: nothing is connected yet.
 
@@ -39,7 +41,15 @@ def build(
         commission=CommissionRule(
             settings.commission_ppm, settings.commission_min_msat, settings.commission_max_msat
         ),
+        mail=mail or _mail(settings),
     )
+
+
+def _mail(settings: Settings) -> Mail | None:
+    """Return what sends mail, or None; raise ConfigurationError for settings that cannot be."""
+    if settings.smtp_url is None:
+        return None
+    return Mail(settings.smtp_url.get_secret_value(), settings.mail_from)
 
 
 def _rails(settings: Settings, clock: Clock) -> Mapping[str, Rail]:

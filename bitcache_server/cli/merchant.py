@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from bitcache_server.cli.merchant_lightning import handle, lightning_address
+from bitcache_server.cli.merchant_member import member
 from bitcache_server.cli.merchant_statement import statement
 from bitcache_server.cli.merchant_terms import terms, terms_document, terms_fields
 from bitcache_server.cli.output import emit, fields, json_option, moment, table
@@ -30,6 +31,7 @@ def merchant() -> None:
 
 merchant.add_command(handle)
 merchant.add_command(lightning_address)
+merchant.add_command(member)
 merchant.add_command(statement)
 merchant.add_command(terms)
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 from functools import lru_cache
+from typing import Any
 
 from flask import current_app, request
 from sqlalchemy.orm import Session
@@ -18,6 +19,15 @@ def deps() -> Deps:
 def session() -> Session:
     """Return the database session of this request."""
     return db.session()
+
+
+def kept() -> dict[str, Any]:
+    """Return what was found out for this request, by name; it is forgotten with the request.
+
+    Flask's ``g`` belongs to the app's context, which may be older and live longer.
+    """
+    found: dict[str, Any] = request.environ.setdefault("bitcache.kept", {})
+    return found
 
 
 def client_block() -> str:

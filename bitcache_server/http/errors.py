@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from bitcache_server.domain import errors
+from bitcache_server.http.counters import count_error
 from bitcache_server.models.session import storage_error
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,28 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.ConnectionInvalid: 422,
     errors.PaymentRequired: 402,
     errors.L402Invalid: 403,
+    errors.AccountRequired: 401,
+    errors.AccountConfirmationRequired: 403,
+    errors.SignInFailed: 403,
+    errors.SignUpClosed: 403,
+    errors.LoginTaken: 409,
+    errors.RoleMissing: 403,
+    errors.UnknownAccount: 404,
+    errors.InvitationInvalid: 403,
+    errors.LastOwner: 409,
+    errors.ItemArchived: 410,
+    errors.MailUnreachable: 503,
+    errors.MailRefused: 422,
+    errors.ScopeMissing: 403,
+    errors.UnknownKey: 404,
+    errors.UnknownEndpoint: 404,
+    errors.UnknownEvent: 404,
+    errors.WebhookUrlRefused: 422,
+    errors.UnknownSale: 404,
+    errors.UnknownOrder: 404,
+    errors.OrderClosed: 409,
+    errors.ReturnUrlRefused: 422,
+    errors.ConnectInvalid: 422,
     errors.StorageBusy: 503,
     errors.StorageFull: 503,
     errors.StorageUnavailable: 503,
@@ -148,6 +171,7 @@ def status_of(error: type[errors.BitcacheError]) -> int:
 
 def problem(error: errors.BitcacheError) -> tuple[dict[str, str | int], int, dict[str, str]]:
     """Return the body, status and headers of an error."""
+    count_error(error)
     status = status_of(type(error))
     body: dict[str, str | int] = {
         "type": TYPE_PREFIX + error.code,

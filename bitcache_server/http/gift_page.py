@@ -10,6 +10,7 @@ from bitcache_server.domain.errors import UnknownLink
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import status_of
+from bitcache_server.http.language import keep_source
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.http.lnurl.withdraw import withdraw_lnurl
 from bitcache_server.http.qr import qr_svg
@@ -23,11 +24,16 @@ def register(app: Flask) -> None:
     pages = Blueprint("gift", __name__)
     pages.register_error_handler(UnknownLink, _no_link)
     pages.register_error_handler(Exception, error_page)
-    pages.before_request(lambda: check_limit(READS))
+    pages.before_request(_begin)
     pages.after_request(_headers)
     pages.add_url_rule("/gift/<secret>", "show", show)
     pages.add_url_rule("/gift/<secret>/qr.svg", "code", code)
     app.register_blueprint(pages)
+
+
+def _begin() -> None:
+    keep_source()
+    check_limit(READS)
 
 
 def show(secret: str) -> Response:

@@ -21,7 +21,7 @@ from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, check_li
 from bitcache_server.models.catalog import Item
 from bitcache_server.services.create_invoice import check_origin
 from bitcache_server.services.deliver import open_item
-from bitcache_server.services.items import get_item
+from bitcache_server.services.items import check_on_sale, get_item
 from bitcache_server.services.l402 import (
     Bill,
     count_use,
@@ -126,6 +126,8 @@ def _serve_paid(item: Item, credential: tuple[str, str], deliver: Deliver) -> Re
 def _bill_response(item: Item, refusal: PaymentRequired) -> Response:
     """Return status 402: with a challenge, unless nothing but a HEAD was asked."""
     bill = open_bill(deps(), session(), item, client_block())
+    if bill is None:
+        check_on_sale(item)
     if bill is None and request.method != "HEAD":
         check_limit(INVOICES)
         check_limit(SITE_INVOICES, item.site_id)

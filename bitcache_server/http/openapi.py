@@ -22,7 +22,9 @@ from bitcache_server.domain.errors import (
     L402Invalid,
     MissingSecret,
     PaymentRequired,
+    ScopeMissing,
 )
+from bitcache_server.services.api_keys import Scope
 
 Security = Literal["none", "site", "grant", "buyer", "allowance"]
 ErrorClass = type[BitcacheError]
@@ -36,7 +38,8 @@ _SECURITY_SCHEMES: dict[str, Schema] = {
     "site": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The site's secret, for calls from the site's own server.",
+        "description": "The site's secret, which may do everything, or an API key of the site "
+        "with the scope that the operation names. Only for the site's own server.",
     },
     "grant": {
         "type": "http",
@@ -117,6 +120,8 @@ class Endpoint:
     errors: tuple[ErrorClass, ...] = ()
     """Without those that every call may get, and those of a missing credential."""
     security: Security = "none"
+    scope: Scope | None = None
+    """What a key must be for, where a site's server calls."""
     idempotent: bool = False
     """Takes an Idempotency-Key header."""
     media_type: str = JSON
@@ -141,6 +146,7 @@ def build_document(
     codes: set[str] = set()
     for endpoint in endpoints:
         errors = {*endpoint.errors, *common_errors, *_SECURITY_ERRORS[endpoint.security]}
+        errors |= {ScopeMissing} if endpoint.scope else set()
         codes |= {error.code for error in errors}
         operation = _operation(endpoint, refs, schemas)
         operation["responses"] |= _problems(errors, status_of, operation["responses"])
@@ -201,9 +207,9 @@ def _operation(endpoint: Endpoint, refs: Refs, schemas: dict[str, Schema]) -> Sc
     operation: Schema = {
         "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
-        "description": endpoint.description,
+        "description": _description(endpoint),
         "tags": [endpoint.tag],
-        "security": [{scheme: []} for scheme in _schemes(endpoint.security)],
+        "security": [{scheme: _scopes(endpoint)} for scheme in _schemes(endpoint.security)],
         "parameters": _parameters(endpoint, refs, schemas),
         "responses": {
             str(status): {"description": HTTPStatus(status).phrase, **answer} for status in statuses
@@ -215,6 +221,17 @@ def _operation(endpoint: Endpoint, refs: Refs, schemas: dict[str, Schema]) -> Sc
         body = {JSON: {"schema": refs[endpoint.request, "validation"]}}
         operation["requestBody"] = {"required": True, "content": body}
     return operation
+
+
+def _description(endpoint: Endpoint) -> str:
+    if endpoint.scope is None:
+        return endpoint.description
+    return f"{endpoint.description} An API key needs the scope `{endpoint.scope}`."
+
+
+def _scopes(endpoint: Endpoint) -> list[str]:
+    """Return the roles that the call needs (OpenAPI 3.1, security requirement object)."""
+    return [] if endpoint.scope is None else [endpoint.scope]
 
 
 def _schemes(security: Security) -> Sequence[str]:

@@ -1,14 +1,35 @@
 """The tables. Importing this package registers every model with the metadata."""
 
 from bitcache_server.models import (
+    access,
+    accounts,
     catalog,
     l402,
     ledger,
     operations,
+    orders,
     payouts,
     sales,
+    sales_book,
     solvency,
+    visits,
     wallets,
+    webhooks,
 )
 
-__all__ = ["catalog", "l402", "ledger", "operations", "payouts", "sales", "solvency", "wallets"]
+__all__ = [
+    "access",
+    "accounts",
+    "catalog",
+    "l402",
+    "ledger",
+    "operations",
+    "orders",
+    "payouts",
+    "sales",
+    "sales_book",
+    "solvency",
+    "visits",
+    "wallets",
+    "webhooks",
+]

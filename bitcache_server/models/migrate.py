@@ -10,12 +10,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
-from bitcache_server.domain.errors import ConfigurationError
+from bitcache_server.domain.errors import BackupInvalid, ConfigurationError
 from bitcache_server.extensions import db
-from bitcache_server.models.session import configure_engine, normalise_url, storage_errors
+from bitcache_server.models.session import (
+    configure_engine,
+    normalise_url,
+    storage_errors,
+    write_options,
+)
 
 T = TypeVar("T")
 
@@ -37,6 +44,36 @@ def upgrade(url: str, revision: str = "head") -> None:
         command.upgrade(_config(url), revision)
 
 
+def upgrade_watched(url: str) -> list[str]:
+    """Run the steps that are missing; return the tables that nobody can read meanwhile.
+
+    PostgreSQL alone knows them: in SQLite everybody reads on, and nobody else writes.
+    """
+    engine = create_engine(normalise_url(url), poolclass=NullPool)
+    engine = configure_engine(engine, foreign_keys=False)
+    try:
+        with storage_errors(), engine.connect().execution_options(**write_options()) as connection:
+            before = set(inspect(connection).get_table_names())
+            connection.rollback()
+            with connection.begin():
+                config = _config(url)
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                return sorted(before & _locked(connection))
+    finally:
+        engine.dispose()
+
+
+def _locked(connection: Connection) -> set[str]:
+    if connection.dialect.name != "postgresql":
+        return set()
+    query = (
+        "SELECT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+        "WHERE l.pid = pg_backend_pid() AND l.mode = 'AccessExclusiveLock' AND c.relkind = 'r'"
+    )
+    return set(connection.exec_driver_sql(query).scalars())
+
+
 def downgrade(url: str, revision: str) -> None:
     """Undo the steps after ``revision``; only for a database without money."""
     with storage_errors():
@@ -54,6 +91,17 @@ def head() -> str:
 def current(url: str) -> str | None:
     """Return the revision of the database; None for an empty one."""
     return _inspect(url, lambda connection: _context(connection).get_current_revision())
+
+
+def require_known(revision: str) -> None:
+    """Raise BackupInvalid for the revision of a newer version than this one."""
+    try:
+        _scripts().get_revision(revision)
+    except (CommandError, RevisionError):
+        raise BackupInvalid(
+            f"The backup has the revision {revision[:40]!r}, which this version of Bitcache does "
+            "not know. A newer version made it: install that one."
+        ) from None
 
 
 def pending(url: str) -> list[str]:

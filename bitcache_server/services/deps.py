@@ -6,11 +6,13 @@ from typing import cast
 
 from flask import Flask
 
+from bitcache_server.delivery.mail import Mail
 from bitcache_server.domain.clock import Clock
 from bitcache_server.domain.errors import UnknownRail
 from bitcache_server.domain.fees import CommissionRule
 from bitcache_server.rails.base import ChainRail, Rail, StreamRail
 from bitcache_server.rates.base import RateSource
+from bitcache_server.services.visit_counts import VisitCounts
 from bitcache_server.settings import Settings
 from bitcache_server.storage.local import LocalFiles
 from bitcache_server.tokens.grants import GrantSigner
@@ -28,6 +30,8 @@ class Deps:
     rate_sources: Sequence[RateSource]
     files: LocalFiles
     commission: CommissionRule
+    mail: Mail | None = None
+    """What sends mail; None where no mail server is configured."""
     signers: dict[str, tuple[int, tuple[str, ...], GrantSigner]] = field(default_factory=dict)
     """Cache of ``site_keys``: site id to (read at, secrets, signer)."""
     item_sites: dict[str, str] = field(default_factory=dict)
@@ -36,8 +40,12 @@ class Deps:
     """Cache of ``deliver``: holder, item and revision to when the grant was found alive."""
     accounts: dict[tuple[str, str], str] = field(default_factory=dict)
     """Cache of ``request_payment``: rail and account to the account in normal form."""
+    contacts: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Kept by ``site_contacts``: kind and site, or key, to when it was last written down."""
     next_checks: dict[str, int] = field(default_factory=dict)
     """Kept by ``watch_stream``: a request's target to when it is asked about again."""
+    visit_counts: VisitCounts = field(default_factory=VisitCounts)
+    """Kept by ``visits``: what this process has counted and not written yet."""
 
     def rail(self, name: str) -> Rail:
         """Return a rail by name; raise UnknownRail when it is not switched on."""

@@ -36,6 +36,7 @@ from bitcache_server.services.request_payment import ask_for_payment
 from bitcache_server.services.strangers import place_to_wait
 from bitcache_server.services.top_up import create_top_up
 from bitcache_server.services.unlock_item import Unlocked, UnlockOrder, read_offer, unlock_item
+from bitcache_server.services.visits import count_started
 from bitcache_server.services.wallet_connections import (
     RAIL_NAME,
     check_relays,
@@ -75,6 +76,15 @@ def fill_for(deps: Deps, session: Session, order: UnlockOrder) -> None:
     Its words say what became of it. Opens its own transactions. Where nobody clicked
     (``auto``), and without a connected wallet, nothing is tried.
     """
+    try:
+        _fill_for(deps, session, order)
+    except InsufficientBalance:
+        if not order.auto:
+            count_started(deps, order.item_id)
+        raise
+
+
+def _fill_for(deps: Deps, session: Session, order: UnlockOrder) -> None:
     session.rollback()
     if order.auto or session.get(WalletConnection, order.wallet_id) is None:
         raise InsufficientBalance()

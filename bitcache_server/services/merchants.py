@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BadSecret, InvalidRequest, UnknownMerchant, UnknownSite
+from bitcache_server.models.access import SiteSecret
 from bitcache_server.models.catalog import Merchant, Site, SiteKey, SiteOrigin
+from bitcache_server.models.upsert import insert_missing
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.origins import normalise_origin
 from bitcache_server.services.texts import check_name
@@ -19,6 +21,9 @@ from bitcache_server.tokens.secrets import (
     secret_matches,
     site_of_secret,
 )
+
+#: How long the secret before may go on working: time enough to change it on every server.
+MAX_OVERLAP_S = 30 * 86_400
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,17 @@ def add_site(
     return NewSite(site, secret)
 
 
-def rotate_site_secret(deps: Deps, session: Session, site_id: str) -> NewSite:
-    """Replace the site's secret and add a newer grant key; older grants stay valid once."""
+def rotate_site_secret(deps: Deps, session: Session, site_id: str, overlap_s: int = 0) -> NewSite:
+    """Replace the site's secret and add a newer grant key; older grants stay valid once.
+
+    The secret before works for ``overlap_s`` more seconds, and one that was in its overlap
+    not longer than that: with 0 only the new one works. Raises UnknownSite, InvalidRequest.
+    """
+    if not 0 <= overlap_s <= MAX_OVERLAP_S:
+        raise InvalidRequest("The old secret can work for up to 30 more days.")
     site = get_site(session, site_id)
+    now = deps.clock()
+    _end_secrets(session, site, now + overlap_s, now)
     secret = new_site_secret(site.id)
     site.secret_hash = hash_secret(secret)
     newest = session.scalar(select(func.max(SiteKey.number)).where(SiteKey.site_id == site.id))
@@ -82,11 +95,48 @@ def rotate_site_secret(deps: Deps, session: Session, site_id: str) -> NewSite:
             site_id=site.id,
             number=(newest or 0) + 1,
             secret=new_grant_secret(),
-            created_at=deps.clock(),
+            created_at=now,
         )
     )
     session.flush()
     return NewSite(site, secret)
+
+
+def _end_secrets(session: Session, site: Site, until: int, now: int) -> None:
+    """Let the site's secrets of today end, and forget those that have ended."""
+    mine = SiteSecret.site_id == site.id
+    if until > now:
+        insert_missing(
+            session,
+            SiteSecret,
+            site_id=site.id,
+            secret_hash=site.secret_hash,
+            valid_until=until,
+        )
+        session.execute(delete(SiteSecret).where(mine, SiteSecret.valid_until <= now))
+        sooner = update(SiteSecret).where(mine, SiteSecret.valid_until > until)
+        session.execute(sooner.values(valid_until=until))
+    else:
+        session.execute(delete(SiteSecret).where(mine))
+
+
+def secrets_ending(session: Session, site_id: str, now: int) -> Sequence[int]:
+    """Return until when earlier secrets of the site work, the last first."""
+    query = (
+        select(SiteSecret.valid_until)
+        .where(SiteSecret.site_id == site_id, SiteSecret.valid_until > now)
+        .order_by(SiteSecret.valid_until.desc())
+    )
+    return session.scalars(query).all()
+
+
+def site_of_merchant(session: Session, merchant_id: str, site_id: str) -> Site:
+    """Return a site of this merchant; raise UnknownSite, also for a site of others."""
+    query = select(Site).where(Site.id == site_id, Site.merchant_id == merchant_id)
+    site = session.scalar(query)
+    if site is None:
+        raise UnknownSite(f"There is no site {site_id[:64]!r}.")
+    return site
 
 
 def get_site(session: Session, site_id: str) -> Site:
@@ -97,12 +147,23 @@ def get_site(session: Session, site_id: str) -> Site:
     return site
 
 
-def authenticate_site(session: Session, secret: str) -> Site:
-    """Return the site that the secret belongs to; raise BadSecret."""
+def authenticate_site(session: Session, secret: str, now: int) -> Site:
+    """Return the site that the secret belongs to, also one in its overlap; raise BadSecret."""
     site_id = site_of_secret(secret)
     site = session.get(Site, site_id) if site_id else None
-    if site is None or not secret_matches(secret, site.secret_hash):
+    if site is None or not (
+        secret_matches(secret, site.secret_hash) or _in_overlap(session, site, secret, now)
+    ):
         raise BadSecret(
             "This secret belongs to no site. `bitcache site rotate-secret` makes a new one."
         )
     return site
+
+
+def _in_overlap(session: Session, site: Site, secret: str, now: int) -> bool:
+    until = session.scalar(
+        select(SiteSecret.valid_until).where(
+            SiteSecret.site_id == site.id, SiteSecret.secret_hash == hash_secret(secret)
+        )
+    )
+    return until is not None and now < until

@@ -10,12 +10,15 @@ from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.models.accounts import AuditEntry
 from bitcache_server.models.catalog import Item
+from bitcache_server.models.orders import Order, PaymentLink
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.sales import Invoice
+from bitcache_server.models.sales_book import Sale
 
 #: What is listed; each has ``created_at`` and ``id``.
-T = TypeVar("T", Item, Invoice, Payout)
+T = TypeVar("T", AuditEntry, Invoice, Item, Order, PaymentLink, Payout, Sale)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Names and texts as people give them: any Unicode, but storable and showable."""
 
+import re
+
 from bitcache_server.domain.errors import InvalidRequest
 
 MAX_NAME_CHARS = 200
 #: What a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")
 
 
 def check_text(text: str, what: str) -> str:
@@ -34,5 +36,8 @@ def check_name(text: str, what: str, max_chars: int = MAX_NAME_CHARS) -> str:
 
 
 def table_cell(text: str) -> str:
-    """Return a text that no spreadsheet runs when it opens a table: merchants write titles."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Return a text that no spreadsheet runs when it opens a table: merchants write titles.
+
+    Where commas are for decimals, spreadsheets begin another cell after each semicolon.
+    """
+    return _FORMULA.sub("'", text)

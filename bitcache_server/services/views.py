@@ -97,6 +97,8 @@ class ItemView(BaseModel):
     rails: list[str]
     balance: BalanceView | None
     """None while nothing can be paid from a balance."""
+    archived: bool
+    """It is not sold any more; what was bought stays readable."""
     checkout_url: str
 
 
@@ -142,8 +144,9 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
     merchant = session.get_one(Merchant, site.merchant_id)
     priced = quote(deps, session, item.price_currency, item.price_amount)
     file = _file(deps, item)
-    vanished = item.file_path is not None and file is None
-    rails = () if vanished else rails_for(deps, session, merchant, priced.amount_msat)
+    archived = item.archived_at is not None
+    unsold = archived or (item.file_path is not None and file is None)
+    rails = () if unsold else rails_for(deps, session, merchant, priced.amount_msat)
     return ItemView(
         id=item.id,
         kind=item.kind,
@@ -157,7 +160,8 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
         ),
         file=file,
         rails=list(rails),
-        balance=None if vanished or priced.amount_msat is None else _balance(deps, session),
+        balance=None if unsold or priced.amount_msat is None else _balance(deps, session),
+        archived=archived,
         checkout_url=f"{deps.settings.public_url}/pay/{item.id}",
     )
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-import limits
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -17,6 +16,8 @@ from pydantic_settings import (
 from bitcache_server.domain.errors import UnknownCurrency
 from bitcache_server.domain.fees import PARTS_PER_MILLION
 from bitcache_server.domain.money import MAX_RATE, MIN_RATE, exponent_of
+from bitcache_server.settings.dashboard import DashboardSettings
+from bitcache_server.settings.limits import LimitSettings
 from bitcache_server.settings.sources import ENV_PREFIX, FileVariables, TomlFile
 
 MIN_SECRET_KEY_CHARS = 32
@@ -55,7 +56,7 @@ DEFAULT_CONFIRMATIONS = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings, DashboardSettings, BaseSettings):
     """Every setting with its type, bounds and default. Units stand in the names."""
 
     model_config = SettingsConfigDict(
@@ -203,18 +204,6 @@ class Settings(BaseSettings):
     fixed_rates: dict[str, Decimal] = {}
     """Price of one bitcoin by currency, for tests and the demo: ``{"USD": "1000"}``."""
 
-    limit_invoices_per_address: str = "10/minute;100/hour"
-    limit_invoices_per_site: str = "600/minute"
-    limit_reads_per_address: str = "600/minute"
-    limit_unlocks_per_address: str = "120/minute"
-    limit_recoveries_per_address: str = "5/minute;60/hour"
-    """Sign-ins with a recovery code; a signed-in wallet's confirmations count for it alone.
-
-    Nobody guesses 140 bits, so no day is needed: many readers may share an address.
-    """
-    rate_limit_storage: str = Field(default="memory://", repr=False)
-    """``memory://`` counts per process; ``redis://…`` counts for all of them."""
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -290,21 +279,6 @@ class Settings(BaseSettings):
             raise ValueError("the steps must ascend by up_to_sat")
         return value
 
-    @field_validator(
-        "limit_invoices_per_address",
-        "limit_invoices_per_site",
-        "limit_reads_per_address",
-        "limit_unlocks_per_address",
-        "limit_recoveries_per_address",
-    )
-    @classmethod
-    def _limit_is_readable(cls, value: str) -> str:
-        try:
-            limits.parse_many(value)
-        except ValueError:
-            raise ValueError('must look like "10/minute" or "10/minute;100/hour"') from None
-        return value
-
     @model_validator(mode="after")
     def _no_fakes_in_production(self) -> Self:
         if self.environment == "production":
@@ -312,6 +286,8 @@ class Settings(BaseSettings):
                 raise ValueError("the fake rail settles for nothing; it is refused in production")
             if self.fixed_rates:
                 raise ValueError("fixed_rates are refused in production")
+            if self.webhook_allow_local:
+                raise ValueError("webhook_allow_local is refused in production")
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,8 @@ FILE_SETTINGS = (
     "lightning_secret",
     "lightning_payout_secret",
     "lightning_certificate",
+    "smtp_url",
+    "metrics_token",
 )
 
 

@@ -13,12 +13,16 @@ import secrets
 SITE_SECRET_PREFIX = "bcsk"  # noqa: S105  # says what a secret is, and is none
 GRANT_SECRET_PREFIX = "bcgk"  # noqa: S105  # says what a secret is, and is none
 OPERATOR_SECRET_PREFIX = "bcop"  # noqa: S105  # says what a secret is, and is none
+API_KEY_PREFIX = "bcak"
 SITE_ID_PREFIX = "st"
+KEY_ID_PREFIX = "ak"
 
 _ID_BYTES = 16
 _SECRET_BYTES = 32
 _SITE_SECRET = re.compile(r"bcsk_([A-Za-z0-9_-]{22})_([A-Za-z0-9_-]{43})", re.ASCII)
 _SITE_ID = re.compile(r"st_([A-Za-z0-9_-]{22})", re.ASCII)
+_API_KEY = re.compile(r"bcak_([A-Za-z0-9_-]{22})_([A-Za-z0-9_-]{43})", re.ASCII)
+_KEY_ID = re.compile(r"ak_([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 def new_id(prefix: str) -> str:
@@ -38,6 +42,20 @@ def site_of_secret(secret: str) -> str | None:
     """Return the id of the site that a secret names, or None where it names none."""
     match = _SITE_SECRET.fullmatch(secret)
     return f"{SITE_ID_PREFIX}_{match[1]}" if match else None
+
+
+def new_api_key_secret(key_id: str) -> str:
+    """Return a new secret of an API key, which names its key."""
+    match = _KEY_ID.fullmatch(key_id)
+    if match is None:
+        raise ValueError("That is not the id of a key.")
+    return f"{API_KEY_PREFIX}_{match[1]}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def key_of_secret(secret: str) -> str | None:
+    """Return the id of the API key that a secret names, or None where it names none."""
+    match = _API_KEY.fullmatch(secret)
+    return f"{KEY_ID_PREFIX}_{match[1]}" if match else None
 
 
 def hash_secret(secret: str) -> str:

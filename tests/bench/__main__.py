@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tests.bench import (
     block_scan,
+    dashboard,
     grant_check,
     invoices,
     l402,
@@ -19,6 +20,7 @@ from tests.bench import (
     lnbits,
     unlocks,
     waiting,
+    webhooks,
 )
 from tests.bench.table import Row, markdown
 
@@ -34,6 +36,8 @@ BENCHMARKS: dict[str, Callable[[float], Sequence[Row]]] = {
     "lightning": lightning_invoices.measure,
     "latency": lightning_latency.measure,
     "waiting": waiting.measure,
+    "dashboard": dashboard.measure,
+    "webhooks": webhooks.measure,
 }
 
 

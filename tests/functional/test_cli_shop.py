@@ -127,7 +127,7 @@ def test_a_sites_secret_is_shown_once_and_works(
     cli: Cli, site: dict[str, Any], session: Session
 ) -> None:
     assert site["origins"] == ["https://jane.example", "https://www.jane.example"]
-    assert authenticate_site(session, site["secret"]).id == site["id"]
+    assert authenticate_site(session, site["secret"], 0).id == site["id"]
     for words in (["site", "list"], ["site", "origins", site["id"]], ["merchant", "list"]):
         assert site["secret"] not in cli.run(*words).output
         assert site["secret"] not in cli.run(*words, "--json").output
@@ -139,10 +139,25 @@ def test_rotating_makes_the_old_secret_worthless(
 ) -> None:
     rotated = cli.ask("site", "rotate-secret", site["id"])
     assert rotated["secret"] != site["secret"]
-    assert authenticate_site(session, rotated["secret"]).id == site["id"]
+    assert authenticate_site(session, rotated["secret"], 0).id == site["id"]
     session.rollback()
     with pytest.raises(Exception, match="belongs to no site"):
-        authenticate_site(session, site["secret"])
+        authenticate_site(session, site["secret"], 0)
+
+
+@on_both_engines
+def test_an_old_secret_may_work_a_while_longer(
+    cli: Cli, site: dict[str, Any], session: Session
+) -> None:
+    rotated = cli.ask("site", "rotate-secret", site["id"], "--overlap", "24h")
+    until = rotated["old_until"]
+    for secret in (site["secret"], rotated["secret"]):
+        assert authenticate_site(session, secret, until - 1).id == site["id"]
+    with pytest.raises(Exception, match="belongs to no site"):
+        authenticate_site(session, site["secret"], until)
+    session.rollback()
+    code, _ = cli.refuse("site", "rotate-secret", site["id"], "--overlap", "31d")
+    assert code == "invalid_request"
 
 
 @on_both_engines

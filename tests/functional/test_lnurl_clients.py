@@ -28,6 +28,7 @@ from bitcache_server.models.wallets import LnurlKey
 from bitcache_server.rails.lightning.decoding import decode, preimage_fits
 from bitcache_server.services.handles import set_handle
 from bitcache_server.services.wallet_keys import LoginPurpose, begin_login, login_lnurl, login_view
+from bitcache_server.services.wallets import WALLETS
 from tests.support.certificates import Certificate, certificate_for
 from tests.support.clients import client
 from tests.support.databases import Databases
@@ -120,7 +121,7 @@ def test_pypi_lnurl_signs_in(tmp_path: Path, databases: Databases) -> None:
     with serving(tmp_path, databases) as (world, _):
         deps, session = world.deps, world.session
         with write_transaction(session):
-            new = begin_login(deps, session, LoginPurpose.SIGN_IN, None)
+            new = begin_login(deps, session, WALLETS, LoginPurpose.SIGN_IN, None)
         code = login_lnurl(deps.settings, new.k1, LoginPurpose.SIGN_IN)
         login = asyncio.run(lnurl.handle(code, timeout=TIMEOUT_S))
         assert isinstance(login, LnurlAuthResponse)
@@ -128,7 +129,7 @@ def test_pypi_lnurl_signs_in(tmp_path: Path, databases: Databases) -> None:
         answer = sign(login)
         assert isinstance(answer, LnurlSuccessResponse)
         session.rollback()
-        view = login_view(deps, session, new.k1, new.browser_secret)
+        view = login_view(deps, session, WALLETS, new.k1, new.browser_secret)
         assert view.key is not None
         assert not view.is_known
         again = sign(login)

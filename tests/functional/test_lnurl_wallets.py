@@ -28,6 +28,7 @@ from bitcache_server.services.wallet_keys import (
     login_lnurl,
     login_view,
 )
+from bitcache_server.services.wallets import WALLETS, create_wallet
 from bitcache_server.services.withdraw_links import (
     GIFT_LIFETIME_S,
     create_link,
@@ -143,19 +144,27 @@ def _sign_in(world: LightningWorld, seed: str) -> str:
     """Let the library sign; return the wallet that the key opens."""
     deps, session = world.deps, world.session
     with write_transaction(session):
-        new = begin_login(deps, session, LoginPurpose.SIGN_IN, None)
+        new = begin_login(deps, session, WALLETS, LoginPurpose.SIGN_IN, None)
     code = login_lnurl(deps.settings, new.k1, LoginPurpose.SIGN_IN)
     assert _execute(code, seed) == {"kind": "LnurlSuccessResponse", "status": "OK"}
     session.rollback()
-    key = login_view(deps, session, new.k1, new.browser_secret).key
+    key = login_view(deps, session, WALLETS, new.k1, new.browser_secret).key
     assert key == _key_of(seed)
     session.rollback()
     with write_transaction(session):
-        finish_sign_in(deps, session, new.k1, new.browser_secret, "A test", new_wallet=True)
+        finish_sign_in(
+            deps,
+            session,
+            WALLETS,
+            new.k1,
+            new.browser_secret,
+            "A test",
+            lambda: create_wallet(deps, session).id,
+        )
     # What was signed once opens nothing again.
     again = _execute(code, seed)
     assert (again["kind"], "used" in again["reason"]) == ("LnurlErrorResponse", True)
-    wallet_id = session.scalars(select(LnurlKey.wallet_id).where(LnurlKey.key == key)).one()
+    wallet_id = session.scalars(select(LnurlKey.owner_id).where(LnurlKey.key == key)).one()
     session.rollback()
     return wallet_id
 

@@ -16,6 +16,7 @@ METHODS = {"get", "post"}
 NEVER_ANSWERED = {
     errors.BitcacheError, errors.ConfigurationError, errors.ReceiptInvalid, errors.ListenerDied,
     errors.AlreadyReversed, errors.UnknownTransfer, errors.UnknownWallet,
+    errors.BackupFailed, errors.BackupInvalid, errors.RestoreRefused,
 }  # fmt: skip
 
 
@@ -44,7 +45,8 @@ def test_every_route_is_in_it_and_nothing_else(
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in sqlite_world.app.url_map.iter_rules()
         for method in rule.methods or ()
-        if method.lower() in METHODS and rule.rule.startswith(("/v1/", "/health"))
+        if method.lower() in METHODS
+        and rule.rule.startswith(("/v1/", "/health", "/.well-known/bit"))
     }
     described = {
         (method, path) for path, operations in document["paths"].items() for method in operations
@@ -100,7 +102,11 @@ def test_credentials(document: dict[str, Any]) -> None:
     of_pages = {name for name, schemes in wanted.items() if schemes == [["allowance"]]}
     assert of_sites == {
         "create_item", "list_items", "list_invoices", "create_refund", "read_balance",
-        "read_statement", "request_payout", "list_payouts",
+        "read_statement", "request_payout", "list_payouts", "list_sales",
+        "create_order", "list_orders", "read_order", "cancel_order",
+        "create_webhook_endpoint", "list_webhook_endpoints", "update_webhook_endpoint",
+        "delete_webhook_endpoint", "rotate_webhook_secret", "send_test_event", "replay_events",
+        "list_events",
     }  # fmt: skip
     assert of_pages == {"unlock_item", "undo_unlock"}
     assert of_holders == {"read_grant", "create_file_link"}

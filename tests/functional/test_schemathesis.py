@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from bitcache_server.http import health
+from bitcache_server.http import discovery, health
 from bitcache_server.http.api_v1 import ROUTES
 from bitcache_server.http.routing import Route
 from tests.support.api import open_world
@@ -28,7 +28,7 @@ NOT_PROMISED = [positive_data_acceptance]
 #: Bad requests only where there is a form: any text may be an id.
 CASES = [
     (route, mode)
-    for route in (*ROUTES, health.ROUTE)
+    for route in (*ROUTES, health.ROUTE, discovery.ROUTE)
     for mode in GenerationMode
     if mode is GenerationMode.POSITIVE or route.endpoint.request or route.endpoint.query
 ]

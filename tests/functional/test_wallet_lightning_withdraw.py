@@ -67,7 +67,7 @@ def _guard(reader: Reader) -> None:
     with write_transaction(reader.world.session):
         reader.world.session.add(
             RecoveryCode(
-                wallet_id=reader.wallet_id, code_hash="0" * 64, created_at=reader.world.clock()
+                owner_id=reader.wallet_id, code_hash="0" * 64, created_at=reader.world.clock()
             )
         )
     reader.world.clock.pass_time(301)

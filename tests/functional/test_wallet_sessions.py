@@ -13,27 +13,29 @@ from bitcache_server.domain.errors import (
     SignInRequired,
     UnknownWallet,
 )
-from bitcache_server.http.wallet.user_agent import device_label
+from bitcache_server.http.user_agent import device_label
 from bitcache_server.jobs import all_jobs
 from bitcache_server.models.ledger import Wallet
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.wallets import WalletSession
+from bitcache_server.services.browsers import (
+    SEEN_EVERY_S,
+    is_confirmed,
+    mark_verified,
+    renew_cookie,
+    require_confirmation,
+)
 from bitcache_server.services.recovery import new_recovery_code
 from bitcache_server.services.wallets import (
     CONFIRMATION_AGE_S,
     KEPT_S,
-    SEEN_EVERY_S,
     SESSION_AGE_S,
     Holder,
     authenticate,
     devices,
     forget_signed_out_sessions,
-    is_confirmed,
     leave_wallet,
-    mark_verified,
     open_session,
-    renew_cookie,
-    require_confirmation,
     revoke_session,
 )
 from tests.support.authenticator import Authenticator

@@ -13,7 +13,7 @@ from flask import has_app_context
 from werkzeug.test import TestResponse
 
 from bitcache_server.extensions import db
-from bitcache_server.http import health
+from bitcache_server.http import discovery, health
 from bitcache_server.http.api_v1 import ROUTES
 from bitcache_server.http.document import COMMON_ERRORS
 from bitcache_server.http.errors import status_of
@@ -62,7 +62,7 @@ def at_once(count: int, work: Callable[[int], R]) -> list[R]:
 def document() -> dict[str, Any]:
     """Return the OpenAPI document as the routes give it."""
     return build_document(
-        [route.endpoint for route in (*ROUTES, health.ROUTE)],
+        [route.endpoint for route in (*ROUTES, health.ROUTE, discovery.ROUTE)],
         status_of=status_of,
         title="Bitcache",
         version="0",

@@ -22,7 +22,8 @@ const offer = (c) => {
   const sats = amount_msat && f.sats(amount_msat);
   const click = sats && item.balance;
   const wallet = (sats && rails.includes('lightning') && VIEWS.webln?.(c)) || [];
-  const problem = sats ? !rails[0] && !click && 'no_rail' : 'e_rate_unavailable';
+  const lack = sats ? !rails[0] && !click && 'no_rail' : 'e_rate_unavailable';
+  const problem = item.archived ? 'e_item_archived' : lack;
   return [
     kind(c),
     title(item.title),
@@ -37,7 +38,7 @@ const offer = (c) => {
     click && action(c, 'read', c.m.label ?? (item.file ? 'get' : 'read')),
     click && click.gift_msat && !c.m.allowed && fine(f.say('gift', { x: f.sats(click.gift_msat) })),
     ...wallet,
-    (problem || rails[0]) && action(c, problem ? 'retry' : 'pay', undefined, click || wallet[0]),
+    (lack || rails[0]) && !item.archived && action(c, problem ? 'retry' : 'pay', undefined, click || wallet[0]),
     fine(f.say(policy.type, { n: policy.hours ?? policy.downloads ?? 0 })),
     ...restore(c),
   ];
@@ -51,7 +52,7 @@ export const VIEWS = {
     title(c.f.say('error')),
     h('p', c.f.error(`e_${c.m.error}`)),
     // No second try can help these.
-    !/unknown_item|origin_not|insecure/.test(c.m.error ?? '') && action(c, 'retry'),
+    !/unknown_item|archived|origin_not|insecure/.test(c.m.error ?? '') && action(c, 'retry'),
     !/unknown_item|offline/.test(c.m.error ?? '') &&
       h('a.link', { href: c.on.hosted(), id: 'hosted' }, c.f.say('hosted')),
   ],

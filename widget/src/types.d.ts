@@ -20,6 +20,8 @@ export interface Item {
   rails: string[];
   /** Null when nothing can be paid from a balance now. */
   balance?: { connect_url: string; gift_msat: number; now: number } | null;
+  /** Not sold any more; what was bought stays readable. */
+  archived?: boolean;
   checkout_url: string;
 }
 

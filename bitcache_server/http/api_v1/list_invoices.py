@@ -23,7 +23,7 @@ class InvoicePage(BaseModel):
 
 def list_invoices() -> Response:
     """Return a page of the site's invoices."""
-    site = require_site()
+    site = require_site("invoices:read")
     query = read_query(PageQuery)
     page = list_of_invoices(session(), site, query.cursor, query.limit)
     views = [invoice_view(deps(), session(), invoice) for invoice in page.rows]
@@ -41,6 +41,7 @@ ROUTE = Route(
         response=InvoicePage,
         query=PageQuery,
         security="site",
+        scope="invoices:read",
         errors=(errors.InvalidRequest,),
     ),
     list_invoices,

@@ -49,7 +49,7 @@ class MerchantBalanceView(BaseModel):
 
 def read_balance() -> Response:
     """Return the balance now."""
-    merchant = get_merchant(session(), require_site().merchant_id)
+    merchant = get_merchant(session(), require_site("balance:read").merchant_id)
     rule = commission_rule(deps(), merchant)
     return json_answer(
         MerchantBalanceView(
@@ -81,6 +81,7 @@ ROUTE = Route(
         tag="merchants",
         response=MerchantBalanceView,
         security="site",
+        scope="balance:read",
     ),
     read_balance,
 )

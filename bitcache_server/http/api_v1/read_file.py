@@ -40,6 +40,7 @@ ROUTE = Route(
         errors=(
             *BILL_ERRORS,
             errors.UnknownItem,
+            errors.ItemArchived,
             errors.OriginNotAllowed,
             errors.GrantInvalid,
             errors.GrantExpired,

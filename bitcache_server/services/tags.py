@@ -10,16 +10,17 @@ def script_tag(public_url: str) -> str:
     return f'<script type="module" src="{escape(public_url)}/widget/bitcache.js"></script>'
 
 
-def paywall_tag(public_url: str, item: Item) -> str:
-    """Return the wall of an item.
+def paywall_tag(public_url: str, item: Item, theme: str = "") -> str:
+    """Return the wall of an item; ``theme`` is empty where it follows the reader's system.
 
     The link is shown wherever the script does not run: without JavaScript, where it
     is blocked, while the server is down.
     """
     pay_url = escape(f"{public_url}/pay/{item.id}")
+    look = f' theme="{escape(theme)}"' if theme else ""
     what = "Buy the file" if item.file_path is not None else "Read the rest of"
     lines = [
-        f'<bitcache-paywall item="{escape(item.id)}">',
+        f'<bitcache-paywall item="{escape(item.id)}"{look}>',
         f'  <a slot="no-script" href="{pay_url}">{what} “{escape(item.title)}”</a>',
         "</bitcache-paywall>",
     ]
