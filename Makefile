@@ -21,9 +21,10 @@ chain: ## Start a private chain and a wallet, to try a server of your own
 	@$(PYTHON) -m demo.chain
 
 test: check ## Run every check and every test
-	@.ci/setup node clients postgresql browser lightning lnbits
+	@.ci/setup node clients postgresql browser
+	@.ci/setup lightning & lightning=$$!; .ci/setup lnbits && wait $$lightning
 	cd widget && npm test --silent
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: ## Format, lint, types and import directions, for Python and the widget
 	@.ci/setup python widget

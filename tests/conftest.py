@@ -7,6 +7,7 @@ import gc
 import os
 
 import hypothesis
+import pytest
 
 pytest_plugins = (
     "tests.support.databases",
@@ -23,6 +24,21 @@ pytest_plugins = (
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+#: Files and folders whose tests take long. They begin first, or at the end one process would
+#: still be at them while the others have nothing left to do.
+LONG_FIRST = ("tests/e2e/test_demo.py", "tests/properties/", "tests/e2e/", "tests/integration/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first; otherwise everything stays in its order."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    ranks = (rank for rank, path in enumerate(LONG_FIRST) if item.nodeid.startswith(path))
+    return next(ranks, len(LONG_FIRST))
 
 
 def pytest_sessionfinish() -> None:

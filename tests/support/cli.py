@@ -1,6 +1,7 @@
 """Call the command line as a person or a script would, in this process."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,12 @@ class Cli:
 
     def run(self, *words: str, stdin: str | bytes | None = None, **env: str) -> Result:
         """Run a command; an exception that reaches a person would be a defect."""
-        result = CliRunner().invoke(main, list(words), input=stdin, env={**self.env, **env})
+        # What a command says to the log of its own process is not to be said by the next one.
+        handlers = logging.root.handlers[:]
+        try:
+            result = CliRunner().invoke(main, list(words), input=stdin, env={**self.env, **env})
+        finally:
+            logging.root.handlers[:] = handlers
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
