@@ -5,6 +5,7 @@ In their help texts ``\\b`` is click's mark for a paragraph that keeps its lines
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
@@ -12,24 +13,6 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from bitcache_server import __version__
-from bitcache_server.cli import (
-    account,
-    backup,
-    db,
-    doctor,
-    gift,
-    init,
-    invoice,
-    item,
-    jobs,
-    ledger,
-    merchant,
-    operator,
-    payout,
-    refund,
-    serve,
-    site,
-)
 from bitcache_server.cli.output import fail
 from bitcache_server.domain.errors import BitcacheError
 
@@ -37,10 +20,45 @@ __all__ = ["main"]
 
 #: What a shell reports for a program that Ctrl-C ended.
 _INTERRUPTED = 130
+#: The commands: the file of this folder that each stands in, and its name there.
+_COMMANDS = {
+    "account": "account.account",
+    "backup": "backup.backup",
+    "db": "db.db_group",
+    "doctor": "doctor.doctor",
+    "gift": "gift.gift",
+    "init": "init.init",
+    "invoice": "invoice.invoice",
+    "item": "item.item",
+    "jobs": "jobs.jobs",
+    "ledger": "ledger.ledger",
+    "merchant": "merchant.merchant",
+    "operator": "operator.operator",
+    "payout": "payout.payout",
+    "refund": "refund.refund",
+    "restore": "backup.restore",
+    "serve": "serve.serve",
+    "site": "site.site",
+}
 
 
 class Bitcache(click.Group):
-    """Turns every expected error into one sentence, and an exit code."""
+    """Turns every expected error into one sentence, and an exit code.
+
+    Only the command that is called is read in, with the libraries that it needs.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the help."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None where there is none of this name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        file, _, name = _COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(import_module(f"{__name__}.{file}"), name)
+        return command
 
     def main(
         self,
@@ -112,25 +130,3 @@ def main() -> None:
       bitcache serve          (and, in another terminal: bitcache jobs)
       bitcache doctor         says what does not work yet, and how to mend it
     """
-
-
-for _command in (
-    init.init,
-    db.db_group,
-    backup.backup,
-    backup.restore,
-    merchant.merchant,
-    account.account,
-    site.site,
-    item.item,
-    invoice.invoice,
-    payout.payout,
-    gift.gift,
-    refund.refund,
-    operator.operator,
-    serve.serve,
-    jobs.jobs,
-    ledger.ledger,
-    doctor.doctor,
-):
-    main.add_command(_command)

@@ -11,12 +11,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from bitcache_server.app import THREADS, create_app, create_events_app
 from bitcache_server.cli.parent import end_with_parent
 from bitcache_server.domain.errors import ConfigurationError
-from bitcache_server.http.counters import TALLY
-from bitcache_server.http.events import MAX_READERS
-from bitcache_server.http.visits import write_from_now_on
 from bitcache_server.logs import configure_logs
 from bitcache_server.settings import Settings, load_settings
 
@@ -72,6 +68,11 @@ def require_free_port(listener: Listener) -> None:
 
 def run_listener(listener: Listener, workers: int) -> None:
     """Serve until SIGINT or SIGTERM. Exits with 1 when the workers cannot start."""
+    # Only here: what looks after both listeners does without the server. And not later, because
+    # workers that are forked share what is there by then.
+    from bitcache_server.app import THREADS
+    from bitcache_server.http.events import MAX_READERS
+
     is_http = listener.name == "http"
     server = Granian(
         f"bitcache {listener.name}",
@@ -98,6 +99,10 @@ def run_listener(listener: Listener, workers: int) -> None:
 
 def _load_http() -> Any:
     """Return the app inside a worker process."""
+    from bitcache_server.app import create_app
+    from bitcache_server.http.counters import TALLY
+    from bitcache_server.http.visits import write_from_now_on
+
     _end_with_server()
     configure_logs(load_settings())
     app = create_app()
@@ -107,6 +112,8 @@ def _load_http() -> Any:
 
 
 def _load_events() -> Any:
+    from bitcache_server.app import create_events_app
+
     _end_with_server()
     configure_logs(load_settings())
     _allow_many_connections()
@@ -115,6 +122,8 @@ def _load_events() -> Any:
 
 def _allow_many_connections() -> None:
     """Raise the limit of open files, one for each reader, as far as the system lets us."""
+    from bitcache_server.http.events import MAX_READERS
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_READERS + SPARE_CONNECTIONS
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

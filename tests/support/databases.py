@@ -7,6 +7,7 @@
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bitcache_server.models import migrate
 from bitcache_server.models.session import configure_engine, normalise_url
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, memory_folder
 
 ENGINES = ("sqlite", "postgresql")
 TEMPLATE = "bitcache_template"
@@ -92,11 +93,12 @@ def open_engine(url: str) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def databases() -> Iterator[Databases]:
     """Return what makes databases for this test process."""
-    made = Databases(tmp_path_factory.mktemp("databases"))
-    yield made
-    made.stop()
+    with tempfile.TemporaryDirectory(prefix="bc-sqlite-", dir=memory_folder()) as folder:
+        made = Databases(Path(folder))
+        yield made
+        made.stop()
 
 
 @pytest.fixture(params=ENGINES)

@@ -64,7 +64,7 @@ def _version(folder: Path) -> list[int]:
     return [int(part) for part in folder.parent.name.split(".") if part.isdigit()]
 
 
-def _memory() -> str | None:
+def memory_folder() -> str | None:
     """Return the folder in memory, if there is room: each test's database is hundreds of files."""
     try:
         room = shutil.disk_usage(MEMORY_FOLDER).free >= MEMORY_BYTES
@@ -80,10 +80,13 @@ class PostgresServer:
         self.durable = durable
         self._options = dict(options or {})
         self._binaries = find_binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="bc-pg-", dir=None if durable else _memory()))
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="bc-pg-", dir=None if durable else memory_folder())
+        )
         self._data = str(self._folder / "data")
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._kept: psycopg.Connection | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -132,6 +135,9 @@ class PostgresServer:
     def halt(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server and keep the data: SIGINT is fast, SIGKILL is a crash."""
         process, self._process = self._process, None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if process is None:
             return
         children = _children(process.pid)
@@ -156,26 +162,40 @@ class PostgresServer:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-        with self.admin() as connection:
-            if template and not self.durable and connection.info.server_version >= 150_000:
-                # Without fsync copying the files is quicker than writing them to the log.
-                statement += sql.SQL(" STRATEGY FILE_COPY")
-            connection.execute(statement)
+        if template and not self.durable and self._maintenance().info.server_version >= 150_000:
+            # Without fsync copying the files is quicker than writing them to the log.
+            statement += sql.SQL(" STRATEGY FILE_COPY")
+        self._maintenance().execute(statement)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database and close whatever is connected to it."""
-        with self.admin() as connection:
-            statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            connection.execute(statement.format(sql.Identifier(name)))
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        self._maintenance().execute(statement.format(sql.Identifier(name)))
 
     @contextlib.contextmanager
     def admin(self) -> Iterator[psycopg.Connection]:
         """Open a superuser's connection, without transactions, to the server's own database."""
-        with psycopg.connect(
-            host=str(self._folder), user=SUPERUSER, dbname="postgres", autocommit=True
-        ) as connection:
+        with self._connect() as connection:
             yield connection
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(
+            host=str(self._folder), user=SUPERUSER, dbname="postgres", autocommit=True
+        )
+
+    def _maintenance(self) -> psycopg.Connection:
+        """Return a connection that is kept: thousands of tests create and drop a database."""
+        if self._kept is not None:
+            try:
+                self._kept.execute("SELECT 1")
+            except psycopg.OperationalError:
+                # The server died in between, and may be back.
+                self._kept.close()
+                self._kept = None
+        if self._kept is None:
+            self._kept = self._connect()
+        return self._kept
 
     def _initialise(self) -> None:
         user = _user()

@@ -95,8 +95,8 @@ def test_right_to_left() -> None:
 
 
 def test_a_row_with_the_wrong_number_of_cells_is_refused() -> None:
-    with pytest.raises(ValueError, match="as many cells"):
-        document().table(COLUMNS, [("one",)])
+    with document() as made, pytest.raises(ValueError, match="as many cells"):
+        made.table(COLUMNS, [("one",)])
 
 
 def test_very_long_words_and_texts_end() -> None:
