@@ -29,6 +29,16 @@ export default [
     languageOptions: { globals: globals['shared-node-browser'] },
   },
   {
+    files: ['plugins/wordpress/assets/*.js'],
+    // WordPress' scripts are classic ones, and know each other by a global name.
+    languageOptions: { sourceType: 'script', globals: { ...globals.browser, wp: 'readonly' } },
+    rules: { 'max-lines': ['error', 350] },
+  },
+  {
+    files: ['plugins/wordpress/assets/front.js'],
+    languageOptions: { sourceType: 'module' },
+  },
+  {
     files: ['widget/tests/**/*.js', 'widget/eslint.config.js'],
     languageOptions: { globals: globals.node },
     rules: { 'max-lines-per-function': 'off' },

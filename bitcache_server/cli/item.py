@@ -239,7 +239,9 @@ def _described(w: Work, found: Item) -> tuple[dict[str, Any], list[str]]:
     ]
     if found.url:
         pairs.append(("on the site", found.url))
-    if found.file_path is not None:
+    if found.open_url is not None:
+        pairs.append(("opened by the site", found.open_url))
+    if found.kind == "file":
         size = count(view.file.size_bytes, "byte") if view.file else "MISSING from the files folder"
         pairs.append(("file", f"{found.file_path} ({size})"))
     if view.external_id:

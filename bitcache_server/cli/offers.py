@@ -15,7 +15,7 @@ def why_not_on_offer(w: Work, found: Item, view: ItemView) -> str:
     """Return the reason why no rail takes the item; nothing when one does."""
     if view.rails:
         return ""
-    if found.file_path is not None and view.file is None:
+    if found.kind == "file" and view.file is None:
         return "its file is missing from the files folder"
     try:
         amount_msat = quote(w.deps, w.session, found.price_currency, found.price_amount).must()

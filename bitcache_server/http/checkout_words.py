@@ -8,10 +8,9 @@ from decimal import Decimal
 from babel.numbers import format_decimal, format_percent
 from flask import Flask
 
-from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.fees import PARTS_PER_MILLION
 from bitcache_server.domain.money import SAT, exponent_of
-from bitcache_server.http.language import gettext, language, ngettext
+from bitcache_server.http.language import language, ngettext
 
 
 def register(app: Flask) -> None:
@@ -48,8 +47,3 @@ def exact_number(amount_msat: int) -> str:
 def rate_of_bitcoin(price_per_btc: str) -> str:
     """Return the price of one bitcoin with two decimals, rounded half to even."""
     return str(format_decimal(Decimal(price_per_btc), "#,##0.00", language()))
-
-
-def said(error: BitcacheError) -> str:
-    """Return why something was refused, in the language of the page where that is known."""
-    return gettext(error.detail)

@@ -54,6 +54,7 @@ STATUS: dict[type[errors.BitcacheError], int] = {
     errors.LinkInvalid: 403,
     errors.LinkExpired: 403,
     errors.WrongKind: 409,
+    errors.ContentElsewhere: 409,
     errors.FileMissing: 404,
     errors.FilePathRefused: 422,
     errors.RangeNotSatisfiable: 416,

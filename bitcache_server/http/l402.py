@@ -20,7 +20,7 @@ from bitcache_server.http.errors import log_unexpected, problem, problem_respons
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, check_limit
 from bitcache_server.models.catalog import Item
 from bitcache_server.services.create_invoice import check_origin
-from bitcache_server.services.deliver import open_item
+from bitcache_server.services.deliver import elsewhere, open_item
 from bitcache_server.services.items import check_on_sale, get_item
 from bitcache_server.services.l402 import (
     Bill,
@@ -71,9 +71,14 @@ def serve(item_id: str, check: Callable[[Item], object], deliver: Deliver) -> Re
 
     ``check`` raises for an item that cannot be delivered here, before anybody pays for it.
     Raises GrantMissing and the other errors of a grant, L402Invalid, RailUnavailable …
+
+    What the site holds itself is not sold to machines: no site takes a token of ours. What
+    was sold from here before stays open to those who have it.
     """
     item = get_item(session(), item_id)
     check_origin(deps(), session(), item.site_id, page_origin())
+    if item.open_url is not None:
+        check(item)
     credential = l402_credential()
     if credential is not None:
         check(item)
@@ -124,7 +129,12 @@ def _serve_paid(item: Item, credential: tuple[str, str], deliver: Deliver) -> Re
 
 
 def _bill_response(item: Item, refusal: PaymentRequired) -> Response:
-    """Return status 402: with a challenge, unless nothing but a HEAD was asked."""
+    """Return status 402: with a challenge, unless nothing but a HEAD was asked.
+
+    Raises ContentElsewhere for what the site holds itself: its bill would buy nothing.
+    """
+    if item.open_url is not None:
+        raise elsewhere(item)
     bill = open_bill(deps(), session(), item, client_block())
     if bill is None:
         check_on_sale(item)

@@ -28,14 +28,13 @@ from bitcache_server.http.checkout_cookies import (
     receipt_code_sent,
     to_invoice,
 )
-from bitcache_server.http.checkout_words import said
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.downloads import download_url
 from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import from_elsewhere, same_origin
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.language import gettext, keep_source, remember
+from bitcache_server.http.language import gettext, keep_source, remember, said
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
 from bitcache_server.http.offer_parts import (
     BAD_CODE,
@@ -53,7 +52,7 @@ from bitcache_server.models.sales import Invoice
 from bitcache_server.services.claim_balance import claim_to_balance
 from bitcache_server.services.collect import claim_grant, collect_of_wallet, redeem_credit
 from bitcache_server.services.create_invoice import InvoiceOrder, create_invoice, get_invoice
-from bitcache_server.services.deliver import article_of, download_link, open_item
+from bitcache_server.services.deliver import article_of, download_link, hand_over, open_item
 from bitcache_server.services.fill_wallet import unlock_or_fill
 from bitcache_server.services.gifts import gift_on_offer_msat
 from bitcache_server.services.items import any_item, get_item
@@ -287,6 +286,8 @@ def _show_purchase(invoice: Invoice, item: Item, verifier: str) -> ResponseRetur
 
 def _show_opened(item: Item, grant: str, context: dict[str, object]) -> ResponseReturnValue:
     opened = open_item(deps(), session(), item.id, grant)
+    if opened.item.open_url is not None:
+        return _show_hand_over(opened.item, grant, context)
     if opened.item.file_path is None:
         # The page is on our origin: what a merchant wrote must not run here.
         context["content_html"] = Markup(nh3.clean(article_of(opened.item)))  # noqa: S704  # cleaned
@@ -298,3 +299,15 @@ def _show_opened(item: Item, grant: str, context: dict[str, object]) -> Response
     link = download_link(deps(), session(), opened)
     context["download_url"] = download_url(item.id, link)
     return render_template("checkout_file.html", **context)
+
+
+def _show_hand_over(item: Item, grant: str, context: dict[str, object]) -> Response:
+    """Show the way to what the site holds itself; the grant travels in the form's body."""
+    there = hand_over(session(), item)
+    if there is None:
+        return make_response(render_template("checkout_elsewhere.html", open_url="", **context))
+    open_url, origin = there
+    context |= {"open_url": open_url, "grant": grant}
+    page = make_response(render_template("checkout_elsewhere.html", **context))
+    page.headers["Content-Security-Policy"] = page_policy(form_origins=[origin])
+    return page

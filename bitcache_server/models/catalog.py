@@ -118,6 +118,9 @@ class Item(Model):
     """Path of a file inside the files folder."""
     url: Mapped[str | None] = mapped_column(Text)
     """The page that sells it, on an origin of the site; None is the hosted checkout."""
+    open_url: Mapped[str | None] = mapped_column(Text)
+    """Where the site itself opens what was bought, on an origin of the site. What was sold
+    from here before stays in ``content_html`` or ``file_path`` for those who have it."""
     created_at: Mapped[int] = mapped_column(BigInteger)
     archived_at: Mapped[int | None] = mapped_column(BigInteger)
     """Since when it is not sold any more; what was bought stays readable."""

@@ -11,7 +11,7 @@ from bitcache_server.models.catalog import ORDER_KIND, Item, Merchant, Site
 from bitcache_server.models.sales import Invoice
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.invoices import find_invoice, unknown_invoice
-from bitcache_server.services.items import check_on_sale, get_offer
+from bitcache_server.services.items import check_in_stock, check_on_sale, get_offer
 from bitcache_server.services.offers import check_rail, offers_for
 from bitcache_server.services.order_sales import begin_invoice
 from bitcache_server.services.origins import origins_of
@@ -48,9 +48,7 @@ def create_invoice(deps: Deps, session: Session, order: InvoiceOrder) -> Invoice
     item, merchant = get_offer(session, order.item_id)
     check_origin(deps, session, item.site_id, order.origin)
     check_on_sale(item)
-    if item.file_path is not None:
-        # Nobody pays for a file that is not there.
-        deps.files.describe(item.file_path)
+    check_in_stock(deps, item)
     priced = quote(deps, session, item.price_currency, item.price_amount)
     invoice = price_invoice(deps, order, item, merchant, priced)
     if item.kind == ORDER_KIND:

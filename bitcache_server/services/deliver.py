@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from bitcache_server.domain.errors import GrantMissing, GrantRevoked, WrongKind
+from bitcache_server.domain.errors import (
+    BitcacheError,
+    ContentElsewhere,
+    GrantMissing,
+    GrantRevoked,
+    InvalidRequest,
+    WrongKind,
+)
 from bitcache_server.models.catalog import Item, Site
 from bitcache_server.models.ledger import Grant
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.items import get_item
+from bitcache_server.services.items import get_item, origin_of
+from bitcache_server.services.origins import origins_of
 from bitcache_server.services.site_keys import signer_for
 from bitcache_server.storage.base import StoredFile
 from bitcache_server.tokens.downloads import DownloadClaims
@@ -90,10 +98,33 @@ def _check_alive(
 
 
 def article_of(item: Item) -> str:
-    """Return the locked part of an article; raise WrongKind for a file."""
+    """Return the locked part of an article; raise WrongKind for a file, ContentElsewhere."""
     if item.content_html is None:
-        raise WrongKind("This item is a file: ask for a download link instead.")
+        raise _not_here(item, "This item is a file: ask for a download link instead.")
     return item.content_html
+
+
+def _not_here(item: Item, words: str) -> BitcacheError:
+    return WrongKind(words) if item.open_url is None else elsewhere(item)
+
+
+def elsewhere(item: Item) -> ContentElsewhere:
+    """Return the error that names where the site opens what it holds itself."""
+    return ContentElsewhere(f"The grant opens this at {item.open_url}, not here.")
+
+
+def hand_over(session: Session, item: Item) -> tuple[str, str] | None:
+    """Return where a reader's browser may take the grant of an item, and its origin.
+
+    None once the site gave that origin up: who has it now gets no grants.
+    """
+    if item.open_url is None:
+        return None
+    try:
+        origin = origin_of(item.open_url)
+    except InvalidRequest:
+        return None
+    return (item.open_url, origin) if origin in origins_of(session, item.site_id) else None
 
 
 def download_link(deps: Deps, session: Session, opened: Opened) -> Link:
@@ -113,9 +144,12 @@ def download_link(deps: Deps, session: Session, opened: Opened) -> Link:
 
 
 def file_of(deps: Deps, item: Item) -> StoredFile:
-    """Return the stored file of an item; raise WrongKind for an article, FileMissing."""
+    """Return the stored file of an item; raise WrongKind for an article, and FileMissing.
+
+    Raises ContentElsewhere for what the site holds itself.
+    """
     if item.file_path is None:
-        raise WrongKind("This item is an article: fetch its content instead.")
+        raise _not_here(item, "This item is an article: fetch its content instead.")
     return deps.files.describe(item.file_path)
 
 

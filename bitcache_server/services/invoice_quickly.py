@@ -26,7 +26,7 @@ from bitcache_server.services.invoice_store import (
     read_version,
     store_together,
 )
-from bitcache_server.services.items import check_on_sale, get_offer
+from bitcache_server.services.items import check_in_stock, check_on_sale, get_offer
 from bitcache_server.services.offers import account_of, rails_for
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.request_payment import ANY, words_for
@@ -97,8 +97,7 @@ class QuickInvoices:
         if key is not None and not self._free_keys.send((key.owner_id, key.key)):
             return None  # Before the node makes an invoice that nobody will see.
         check_challenge_format(order.challenge)
-        if offer.item.file_path is not None:
-            deps.files.describe(offer.item.file_path)
+        check_in_stock(deps, offer.item)
         invoice_id = new_id("in")
         request = offer.rail.create_request(
             PaymentOrder(

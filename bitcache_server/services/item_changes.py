@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, UnknownItem
 from bitcache_server.domain.money import ceil_div
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import ORDER_KIND, Item, Site
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.deps import Deps
@@ -92,7 +93,7 @@ def put_on_sale(deps: Deps, session: Session, member: Member, site_id: str, new:
     site = site_of_merchant(session, member.merchant_id, site_id)
     taken = select(Item.id).where(Item.site_id == site.id, Item.external_id == new.external_id)
     if new.external_id is not None and session.scalar(taken) is not None:
-        raise InvalidRequest("Another item of this site has this external id.")
+        raise InvalidRequest(_("Another item of this site has this external id."))
     item = add_item(deps, session, site, new)
     note(
         deps,
@@ -142,7 +143,7 @@ def plan_changes(
     """
     wanted = sorted(set(item_ids))
     if not 0 < len(wanted) <= MOST_AT_ONCE:
-        raise InvalidRequest(f"Choose 1 to {MOST_AT_ONCE} items.")
+        raise InvalidRequest(_("Choose 1 to %(number)s items."), number=MOST_AT_ONCE)
     items = _items(session, merchant_id, wanted, lock)
     return [_plan(deps, session, item, change) for item in items]
 
@@ -181,7 +182,7 @@ def _items(
         query = query.with_for_update(of=Item)
     items = session.scalars(query).all()
     if len(items) < len(item_ids):
-        raise UnknownItem("One of these items is not there.")
+        raise UnknownItem(_("One of these items is not there."))
     return items
 
 
@@ -203,10 +204,14 @@ def _plan(deps: Deps, session: Session, item: Item, change: Change) -> Planned:
 def _raised(item: Item, percent: Decimal) -> int:
     """Return the new price in minor units or sats, rounded up."""
     if not (percent.is_finite() and _MOST_CUT <= percent <= _MOST_RAISE):
-        raise InvalidRequest(f"A price changes by {_MOST_CUT} to {_MOST_RAISE} per cent.")
+        raise InvalidRequest(
+            _("A price changes by %(least)s to %(most)s per cent."),
+            least=_MOST_CUT,
+            most=_MOST_RAISE,
+        )
     hundredths = percent * _PER_HUNDRED
     if hundredths != int(hundredths):
-        raise InvalidRequest("Give the per cent with two decimals at most.")
+        raise InvalidRequest(_("Give the per cent with two decimals at most."))
     whole = _PER_HUNDRED * _PER_HUNDRED
     return ceil_div(item.price_amount * (whole + int(hundredths)), whole)
 

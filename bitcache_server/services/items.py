@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidOrigin, InvalidRequest, ItemArchived, UnknownItem
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import ORDER_KIND, Item, Merchant, Site
 from bitcache_server.models.operations import StoredRate
 from bitcache_server.services.deps import Deps
@@ -30,7 +31,7 @@ MAX_ACCESS_HOURS = 876_600
 
 @dataclass(frozen=True)
 class NewItem:
-    """What a merchant says about an item. Exactly one of content and file is given."""
+    """What a merchant says about an item: one of content, file and open_url is given."""
 
     title: str
     price: str | int
@@ -41,8 +42,12 @@ class NewItem:
     content_html: str | None = None
     file_path: str | None = None
     """A path in the files folder; what a site says goes through ``file_of_site``."""
+    open_url: str | None = None
+    """Where the site opens what it holds itself, on an origin of the site."""
     url: str | None = None
     """The page that sells it, on an origin of the site."""
+    archived: bool | None = None
+    """Whether it is off sale; None leaves it as it is."""
     splits: Mapping[str, int] | None = None
     """Co-authors and their shares in ppm; None leaves those that there are."""
 
@@ -50,7 +55,9 @@ class NewItem:
 def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
     """Add an item, or change the one of this site that has the same ``external_id``.
 
-    Runs in the caller's transaction. A changed price holds for new invoices only.
+    Runs in the caller's transaction. A changed price holds for new invoices only. An item
+    that the site holds itself from now on keeps what was sold from here: who has it may come
+    with an old page, or with a link that was made before.
     """
     fields = _checked_fields(deps, session, site, new)
     item = _same_external_id(session, site, fields["external_id"])
@@ -58,6 +65,8 @@ def add_item(deps: Deps, session: Session, site: Site, new: NewItem) -> Item:
         item = Item(id=new_id("it"), site_id=site.id, created_at=deps.clock())
     for name, value in fields.items():
         setattr(item, name, value)
+    if new.archived is not None and new.archived != (item.archived_at is not None):
+        item.archived_at = deps.clock() if new.archived else None
     session.add(item)
     session.flush()
     if new.splits is not None:
@@ -87,32 +96,44 @@ def _same_external_id(session: Session, site: Site, external_id: str | int | Non
 def _checked_fields(
     deps: Deps, session: Session, site: Site, new: NewItem
 ) -> dict[str, str | int | None]:
-    if (new.content_html is None) == (new.file_path is None):
-        raise InvalidRequest("Give either the article's content or a file, not both.")
+    if sum(given is not None for given in (new.content_html, new.file_path, new.open_url)) != 1:
+        raise InvalidRequest("Give one of the article's content, a file, and an open_url.")
     check_hours(new.access_hours)
     currency, amount = check_price(deps, session, new.price, new.currency)
+    return {
+        **_held(deps, session, site, new),
+        "external_id": _optional_name(new.external_id, "The external id"),
+        "title": check_name(new.title, _("The title"), MAX_TITLE_CHARS),
+        "teaser": _limited(new.teaser, "The teaser", MAX_TEASER_CHARS),
+        "price_currency": currency,
+        "price_amount": amount,
+        "access_hours": new.access_hours,
+        "url": None if new.url is None else page_url(session, site.id, new.url),
+    }
+
+
+def _held(deps: Deps, session: Session, site: Site, new: NewItem) -> dict[str, str | int | None]:
+    """Return where the locked part lies; what lay here before stays where the site holds it."""
+    if new.open_url is not None:
+        return {"kind": "article", "open_url": page_url(session, site.id, new.open_url)}
     file_path = None
     if new.file_path is not None:
         file_path = check_text(new.file_path, "The file's path")
         deps.files.describe(file_path)
     return {
-        "external_id": _optional_name(new.external_id, "The external id"),
         "kind": "file" if file_path is not None else "article",
-        "title": check_name(new.title, "The title", MAX_TITLE_CHARS),
-        "teaser": _limited(new.teaser, "The teaser", MAX_TEASER_CHARS),
-        "price_currency": currency,
-        "price_amount": amount,
-        "access_hours": new.access_hours,
         "content_html": _content(new.content_html),
         "file_path": file_path,
-        "url": None if new.url is None else page_url(session, site.id, new.url),
+        "open_url": None,
     }
 
 
 def check_hours(hours: int | None) -> None:
     """Raise InvalidRequest for an access time that nobody means; None is for ever."""
     if hours is not None and not 0 < hours <= MAX_ACCESS_HOURS:
-        raise InvalidRequest(f"The access time must be 1 to {MAX_ACCESS_HOURS} hours.")
+        raise InvalidRequest(
+            _("The access time must be 1 to %(number)s hours."), number=MAX_ACCESS_HOURS
+        )
 
 
 def check_price(deps: Deps, session: Session, price: str | int, currency: str) -> tuple[str, int]:
@@ -129,15 +150,20 @@ def page_url(session: Session, site_id: str, text: str) -> str:
 
     Raises InvalidRequest.
     """
-    url = check_name(text, "The page's address", MAX_URL_CHARS)
+    url = check_name(text, _("The page's address"), MAX_URL_CHARS)
+    origin = origin_of(url)
+    if origin not in origins_of(session, site_id):
+        raise InvalidRequest(_("%(origin)s is not an origin of this site."), origin=origin)
+    return url
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a page's address; raise InvalidRequest where it has none."""
     try:
         parts = urlsplit(url)
-        origin = normalise_origin(f"{parts.scheme}://{parts.netloc}")
+        return normalise_origin(f"{parts.scheme}://{parts.netloc}")
     except (ValueError, InvalidOrigin):
         raise InvalidRequest(f"{url[:80]!r} is no address of a web page.") from None
-    if origin not in origins_of(session, site_id):
-        raise InvalidRequest(f"{origin} is not an origin of this site.")
-    return url
 
 
 def _optional_name(text: str | None, what: str) -> str | None:
@@ -195,6 +221,15 @@ def check_on_sale(item: Item) -> None:
     """Raise ItemArchived for an item that is not sold any more; who has bought it reads on."""
     if item.archived_at is not None:
         raise ItemArchived(f"{item.title} is not sold any more.")
+
+
+def check_in_stock(deps: Deps, item: Item) -> None:
+    """Raise FileMissing, FilePathRefused: nobody pays for a file that is gone.
+
+    What the site holds itself is not ours to look for.
+    """
+    if item.file_path is not None and item.open_url is None:
+        deps.files.describe(item.file_path)
 
 
 def site_of(deps: Deps, session: Session, item_id: str) -> str:

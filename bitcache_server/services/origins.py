@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidOrigin
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import SiteOrigin
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -21,7 +22,11 @@ def normalise_origin(text: str) -> str:
     """
     origin, is_exact = _read(text)
     if not is_exact:
-        raise InvalidOrigin(f"{text[:80]!r} is not an origin. Write {_suggestion(text, origin)}")
+        raise InvalidOrigin(
+            _("“%(text)s” is not an origin. Write %(origin)s"),
+            text=text[:80],
+            origin=_suggestion(text, origin),
+        )
     return origin
 
 
@@ -43,7 +48,7 @@ def _read(text: str) -> tuple[str, bool]:
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
-        raise InvalidOrigin(f"{text[:80]!r} is not an origin: {error}") from error
+        raise InvalidOrigin(_("“%(text)s” is not an origin."), text=text[:80]) from error
     if parts.scheme not in DEFAULT_PORTS or not host or "*" in host:
         return "", False
     more = parts.username or parts.query or parts.fragment or parts.path not in ("", "/")

@@ -14,7 +14,7 @@ from bitcache_server.ledger.parts import Part
 from bitcache_server.ledger.spend import Outcome, SpendResult, spend
 from bitcache_server.models.catalog import ORDER_KIND
 from bitcache_server.services.deps import Deps
-from bitcache_server.services.items import get_offer
+from bitcache_server.services.items import check_in_stock, get_offer
 from bitcache_server.services.order_spend import spend_on_order
 from bitcache_server.services.origins import origins_of
 from bitcache_server.services.quotes import quote
@@ -102,9 +102,7 @@ def unlock_item(deps: Deps, session: Session, order: UnlockOrder) -> Unlocked:
 def read_offer(deps: Deps, session: Session, item_id: str) -> UnlockOffer:
     """Return what an item costs now; raise UnknownItem, RateUnavailable, FileMissing."""
     item, merchant = get_offer(session, item_id)
-    if item.file_path is not None:
-        # Nobody pays for a file that is gone.
-        deps.files.describe(item.file_path)
+    check_in_stock(deps, item)
     price_msat = quote(deps, session, item.price_currency, item.price_amount).must()
     return UnlockOffer(
         item_id=item.id,

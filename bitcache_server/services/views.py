@@ -99,6 +99,8 @@ class ItemView(BaseModel):
     """None while nothing can be paid from a balance."""
     archived: bool
     """It is not sold any more; what was bought stays readable."""
+    open_url: str | None
+    """Where the site opens what it holds itself; None: this server holds it."""
     checkout_url: str
 
 
@@ -145,7 +147,7 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
     priced = quote(deps, session, item.price_currency, item.price_amount)
     file = _file(deps, item)
     archived = item.archived_at is not None
-    unsold = archived or (item.file_path is not None and file is None)
+    unsold = archived or (item.kind == "file" and file is None)
     rails = () if unsold else rails_for(deps, session, merchant, priced.amount_msat)
     return ItemView(
         id=item.id,
@@ -162,6 +164,7 @@ def item_view(deps: Deps, session: Session, item: Item) -> ItemView:
         rails=list(rails),
         balance=None if unsold or priced.amount_msat is None else _balance(deps, session),
         archived=archived,
+        open_url=item.open_url,
         checkout_url=f"{deps.settings.public_url}/pay/{item.id}",
     )
 
@@ -176,7 +179,7 @@ def _balance(deps: Deps, session: Session) -> BalanceView:
 
 def _file(deps: Deps, item: Item) -> FileView | None:
     """Return what is known of the file; None for an article and for a file that vanished."""
-    if item.file_path is None:
+    if item.file_path is None or item.open_url is not None:
         return None
     try:
         stored = deps.files.describe(item.file_path)

@@ -47,6 +47,8 @@ class Purchase:
     site_name: str
     url: str
     """The page that sells it, or the hosted checkout."""
+    held_by_site: bool
+    """The site opens it, not this server."""
     price_msat: int
     bought_at: int
     expires_at: int | None
@@ -136,6 +138,7 @@ def _purchase(
         site_id=site.id,
         site_name=site.name,
         url=item.url or f"{deps.settings.public_url}/pay/{item.id}",
+        held_by_site=item.open_url is not None,
         price_msat=grant.price_msat,
         bought_at=grant.issued_at,
         expires_at=grant.expires_at,

@@ -135,6 +135,10 @@ export class Client extends Calls {
     return this._all('/v1/events', 'events', filter);
   }
 
+  /** Return the site whose secret this is, and what signs its grants. */
+  readSite() {
+    return this._get('/v1/site');
+  }
   /** Return what the server offers, and where. */
   readDiscovery() {
     return this._get('/.well-known/bitcache');

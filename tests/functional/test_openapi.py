@@ -106,7 +106,7 @@ def test_credentials(document: dict[str, Any]) -> None:
         "create_order", "list_orders", "read_order", "cancel_order",
         "create_webhook_endpoint", "list_webhook_endpoints", "update_webhook_endpoint",
         "delete_webhook_endpoint", "rotate_webhook_secret", "send_test_event", "replay_events",
-        "list_events",
+        "list_events", "read_site",
     }  # fmt: skip
     assert of_pages == {"unlock_item", "undo_unlock"}
     assert of_holders == {"read_grant", "create_file_link"}

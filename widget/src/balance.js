@@ -202,6 +202,7 @@ export class Balance {
       });
       s.store.reset();
       s.store.update({ undone: true });
+      void s.site?.forget();
       clearTimeout(this.ending);
       s.emit('refunded', { item: s.itemId, refunded_msat: back.refunded_msat ?? 0 });
       s.set({ spent: undefined, undo: 0, undoing: false });

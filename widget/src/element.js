@@ -27,9 +27,11 @@ export class BitcachePaywall extends HTMLElement {
   #root = this.attachShadow({ mode: 'open' });
   #wall = document.createElement('section');
   #live = document.createElement('p');
+  /** The words are there. @type {Promise<void> | undefined} */
+  #ready;
 
   connectedCallback() {
-    if (this.#view !== 'unlocked') void this.#start();
+    if (this.#view !== 'unlocked') this.#start();
   }
 
   disconnectedCallback() {
@@ -37,7 +39,7 @@ export class BitcachePaywall extends HTMLElement {
     clearInterval(this.#clock);
   }
 
-  async #start() {
+  #start() {
     this.disconnectedCallback();
     // The first paint waits for nothing.
     this.#root.adoptedStyleSheets = [sheet];
@@ -50,14 +52,20 @@ export class BitcachePaywall extends HTMLElement {
       this.getAttribute('item') ?? '',
       new URL(this.getAttribute('server') ?? import.meta.url, location.href).origin,
       (model) => this.#show(model),
-      (name, detail) =>
-        this.dispatchEvent(new CustomEvent(`bitcache:${name}`, { detail, bubbles: true })),
+      // Who hears of it finds it in the page.
+      async (name, detail) => {
+        await this.#ready?.catch(() => {});
+        this.dispatchEvent(new CustomEvent(`bitcache:${name}`, { detail, bubbles: true }));
+      },
     );
     this.#session = session;
     session.host = this;
     void session.load();
-    this.#formatter = await loadLanguage(this.closest('[lang]')?.getAttribute('lang') || 'en');
-    if (session === this.#session) this.#show(session.model);
+    const lang = this.closest('[lang]')?.getAttribute('lang') || 'en';
+    this.#ready = loadLanguage(lang).then((formatter) => {
+      this.#formatter = formatter;
+      if (session === this.#session) this.#show(session.model);
+    });
   }
 
   #show(/** @type {Model} */ model) {

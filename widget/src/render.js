@@ -52,7 +52,7 @@ export const VIEWS = {
     title(c.f.say('error')),
     h('p', c.f.error(`e_${c.m.error}`)),
     // No second try can help these.
-    !/unknown_item|archived|origin_not|insecure/.test(c.m.error ?? '') && action(c, 'retry'),
+    !/unknown_item|archived|elsewhere|origin_not|insecure/.test(c.m.error ?? '') && action(c, 'retry'),
     !/unknown_item|offline/.test(c.m.error ?? '') &&
       h('a.link', { href: c.on.hosted(), id: 'hosted' }, c.f.say('hosted')),
   ],

@@ -5,6 +5,7 @@ import { codeOf, connect, late } from './api.js';
 import { Store } from './store.js';
 
 /** @import { Balance } from './balance.js' */
+/** @import { Elsewhere } from './elsewhere.js' */
 /** @import { Model } from './types' */
 
 const invoices = () => late(import('./invoices.js'));
@@ -21,6 +22,8 @@ export class Session {
   readAt = 0;
   /** The element on the page. @type {Element | undefined} */
   host;
+  /** Where the content is, unless the server holds it. @type {Elsewhere | undefined} */
+  site;
   /** What pays with the browser's wallet, once there is one. @type {{ click(): unknown } | undefined} */
   wallet;
 
@@ -79,6 +82,10 @@ export class Session {
   load() {
     return this.try(async () => {
       const back = /bitcache_code/.test(location.hash) && (await this.purse());
+      if (this.host?.hasAttribute('content')) {
+        this.site = (await late(import('./elsewhere.js'))).elsewhere(this);
+        if (await this.site?.open()) return;
+      }
       const { grant, kind, invoice } = this.store.read();
       if (grant && kind === 'article') return this.unlock();
       await this.item();
@@ -139,18 +146,20 @@ export class Session {
   }
 
   async unlock(fresh = false) {
-    const { grant, kind, undo = 0 } = this.store.read();
+    const { grant, kind = 'article', undo = 0 } = this.store.read();
     const item = this.itemId;
+    const read = async () => (kind === 'article' ? this.api(`content/${item}`, { grant }) : {});
     let { invoice } = this.model;
     try {
-      const content = kind === 'article' ? await this.api(`content/${item}`, { grant }) : {};
+      /** @type {{ html?: string, answer?: object }} */
+      const content = await (this.site ? this.site.read(grant, fresh) : read());
       this.unfollow();
       // Redeemed money, here or in another tab, is no credit any more.
       const stale = invoice && invoice.state !== 'paid' && `invoices/${invoice.id}`;
       if (stale) invoice = await this.api(stale).catch(() => undefined);
       if (undo > Date.now()) await this.purse().then((balance) => balance.undoable(), () => {});
       this.set({ phase: 'unlocked', html: content.html, invoice, offline: false, notice: '' });
-      this.emit('unlocked', { item, kind });
+      this.emit('unlocked', { item, kind, answer: content.answer });
     } catch (error) {
       await this.#renew(error, fresh);
     }

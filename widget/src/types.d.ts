@@ -22,6 +22,8 @@ export interface Item {
   balance?: { connect_url: string; gift_msat: number; now: number } | null;
   /** Not sold any more; what was bought stays readable. */
   archived?: boolean;
+  /** Where the site opens what it holds itself; null where the server holds it. */
+  open_url?: string | null;
   checkout_url: string;
 }
 

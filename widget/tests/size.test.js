@@ -32,6 +32,7 @@ const later = {
   'what Lightning adds': [['lightning.js', 'provider.js'], 2_800],
   'what pays with a wallet in the browser': [['webln.js'], 1_000],
   'what pays from the balance': [['allowance.js', 'balance.js', 'secret.js'], 5_200],
+  'what asks the site that holds the content itself': [['elsewhere.js'], 1_500],
   'the form for a receipt code': [['restore.js'], 1_000],
 };
 

@@ -167,6 +167,11 @@ class WrongKind(BitcacheError):
     title = "The item is of another kind"
 
 
+class ContentElsewhere(BitcacheError):
+    code = "content_elsewhere"
+    title = "The site holds this itself"
+
+
 class FileMissing(BitcacheError):
     code = "file_missing"
     title = "The file is not there"

@@ -46,6 +46,7 @@ ROUTE = Route(
             errors.GrantExpired,
             errors.GrantRevoked,
             errors.WrongKind,
+            errors.ContentElsewhere,
             errors.FileMissing,
             errors.FilePathRefused,
         ),

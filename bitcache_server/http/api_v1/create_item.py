@@ -28,7 +28,7 @@ class Split(Body):
 
 
 class CreateItem(Body):
-    """An article has ``content_html``, a file has ``file_path``."""
+    """An article has ``content_html``, a file ``file_path``, what the site holds ``open_url``."""
 
     title: Text
     price: Text | int
@@ -41,8 +41,12 @@ class CreateItem(Body):
     content_html: Text | None = None
     file_path: Text | None = None
     """A path in the site's own folder, which is the one in the files folder named by its id."""
+    open_url: Text | None = None
+    """Where the site opens what it holds itself, on one of its origins."""
     url: Text | None = None
     """The page that sells it, on one of the site's origins."""
+    archived: bool | None = None
+    """True takes it off sale, false puts it back, null leaves it; what was bought stays."""
     splits: Annotated[list[Split], Field(max_length=MAX_CO_AUTHORS)] | None = None
     """Co-authors; an empty list is none, null leaves those that there are."""
 
@@ -112,7 +116,10 @@ ROUTE = Route(
         summary="Price an article or a file",
         description=(
             "With an external_id that the site used before, the item is changed. A file lies in "
-            "the folder that the server's operator keeps for the site: `st_…` in the files folder."
+            "the folder that the server's operator keeps for the site: `st_…` in the files folder. "
+            "What the site holds itself has an `open_url`: a form there is sent the grant (field "
+            "`grant`), and the site checks it. Such an item keeps what was sold from here before, "
+            "for those who have it; nothing of it is sold over L402."
         ),
         tag="items",
         request=CreateItem,

@@ -34,7 +34,8 @@ class OrderLine(Body):
     """Minor units of the currency (cents; yen, which have none), or sats; less than 0 for a
     discount."""
     tax_ppm: Annotated[int, Field(ge=0, le=PARTS_PER_MILLION)] | None = None
-    """The rate of the tax that is in the price, in parts per million: 190000 is 19 %."""
+    """The rate of the tax that is in the price, in parts per million: 190000 is 19 %. Null is
+    the site's own rate, and no tax where it has none."""
 
 
 class CreateOrder(Body):

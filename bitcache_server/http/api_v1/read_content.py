@@ -53,6 +53,7 @@ ROUTE = Route(
             errors.GrantExpired,
             errors.GrantRevoked,
             errors.WrongKind,
+            errors.ContentElsewhere,
         ),
     ),
     read_content,

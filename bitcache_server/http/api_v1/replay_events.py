@@ -10,6 +10,7 @@ from bitcache_server.http.answers import json_answer
 from bitcache_server.http.auth import require_site
 from bitcache_server.http.body import Body, Text, read_json
 from bitcache_server.http.context import deps, session
+from bitcache_server.http.limits import REPLAYS, check_limit
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.models.session import write_transaction
@@ -42,6 +43,7 @@ class ReplayedView(BaseModel):
 def replay_events(endpoint_id: str) -> Response:
     """Let events go once more; receivers know them again by their id."""
     by = by_site(require_site("webhooks:write"))
+    check_limit(REPLAYS, by.merchant_id)
     body = read_json(ReplayEvents)
     if (body.event is None) == (body.since is None):
         raise errors.InvalidRequest("Give either `event` or `since`.")

@@ -8,6 +8,7 @@ from bitcache_server.http.answers import json_answer
 from bitcache_server.http.auth import require_site
 from bitcache_server.http.body import Body, read_json
 from bitcache_server.http.context import deps, session
+from bitcache_server.http.limits import REPLAYS, check_limit
 from bitcache_server.http.openapi import Endpoint
 from bitcache_server.http.routing import BODY_ERRORS, Route
 from bitcache_server.models.session import write_transaction
@@ -30,6 +31,7 @@ class SentView(BaseModel):
 def send_test_event(endpoint_id: str) -> Response:
     """Put an event of type ``test`` into the outbox, for this endpoint alone."""
     by = by_site(require_site("webhooks:write"))
+    check_limit(REPLAYS, by.merchant_id)
     read_json(SendTestEvent)
     with write_transaction(session()):
         delivery_id = send_test(deps(), session(), by, endpoint_id)

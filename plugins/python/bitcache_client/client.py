@@ -184,6 +184,10 @@ class Client:
 
     # The server.
 
+    def read_site(self) -> types.OwnSite:
+        """Return the site whose secret this is, and what signs its grants."""
+        return cast(types.OwnSite, self._calls.get("/v1/site"))
+
     def read_discovery(self) -> types.Discovery:
         """Return what the server offers, and where."""
         return cast(types.Discovery, self._calls.get("/.well-known/bitcache"))

@@ -51,7 +51,7 @@ class NewSplit(TypedDict):
 
 
 class CreateItem(TypedDict):
-    """An article has ``content_html``, a file has ``file_path``."""
+    """An article has ``content_html``, a file ``file_path``, what the site holds ``open_url``."""
 
     title: str
     price: str | int
@@ -61,7 +61,9 @@ class CreateItem(TypedDict):
     access_hours: NotRequired[int | None]
     content_html: NotRequired[str | None]
     file_path: NotRequired[str | None]
+    open_url: NotRequired[str | None]
     url: NotRequired[str | None]
+    archived: NotRequired[bool | None]
     splits: NotRequired[list[NewSplit] | None]
 
 
@@ -302,6 +304,7 @@ class SiteItem(TypedDict):
     rails: list[str]
     balance: Balance | None
     archived: bool
+    open_url: str | None
     checkout_url: str
     url: str | None
     splits: list[Split]
@@ -329,7 +332,18 @@ class Item(TypedDict):
     rails: list[str]
     balance: Balance | None
     archived: bool
+    open_url: str | None
     checkout_url: str
+
+
+class OwnSite(TypedDict):
+    """A site as its own server sees it, with what signs its grants, the newest key first."""
+
+    id: str
+    name: str
+    merchant_id: str
+    origins: list[str]
+    grant_keys: list[str]
 
 
 class PayoutTerms(TypedDict):

@@ -98,6 +98,8 @@ export const words = {
   no_rail: 'Dies kann gerade nicht mit Bitcoin bezahlt werden. Bitte versuchen Sie es später wieder.',
   error: 'Das hat nicht geklappt',
   e_offline: 'Der Zahlungsserver ist nicht erreichbar. Prüfen Sie Ihre Verbindung.',
+  e_offline_site: 'Diese Website antwortet nicht. Nichts ist verloren: Versuchen Sie es erneut.',
+  e_content_elsewhere: 'Öffnen Sie es auf der Bezahlseite.',
   e_rate_unavailable: 'Der Preis in Bitcoin ist gerade nicht bekannt. Bitte versuchen Sie es bald wieder.',
   e_amount_below_floor: 'Dieser Preis ist gerade zu klein, um mit Bitcoin bezahlt zu werden.',
   e_rail_unavailable: 'Bitcoin-Zahlungen ruhen einen Moment. Es wurde nichts abgebucht.',

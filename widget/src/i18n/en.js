@@ -100,6 +100,8 @@ export const words = {
   no_rail: 'This cannot be paid with bitcoin right now. Please try again later.',
   error: 'That did not work',
   e_offline: 'The payment server cannot be reached. Check your connection.',
+  e_offline_site: 'This website does not answer. Nothing is lost: try again.',
+  e_content_elsewhere: 'Open it on the payment page.',
   e_rate_unavailable: 'The price in bitcoin is not known at the moment. Please try again soon.',
   e_amount_below_floor: 'This price is too small to be paid with bitcoin right now.',
   e_rail_unavailable: 'Bitcoin payments are paused for a moment. Nothing was charged.',

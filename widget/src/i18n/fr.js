@@ -98,6 +98,8 @@ export const words = {
   no_rail: 'Le paiement en bitcoin n’est pas possible en ce moment. Veuillez réessayer plus tard.',
   error: 'Cela n’a pas fonctionné',
   e_offline: 'Le serveur de paiement n’est pas joignable. Vérifiez votre connexion.',
+  e_offline_site: 'Ce site ne répond pas. Rien n’est perdu : réessayez.',
+  e_content_elsewhere: 'Ouvrez-le sur la page de paiement.',
   e_rate_unavailable: 'Le prix en bitcoin n’est pas connu en ce moment. Veuillez réessayer bientôt.',
   e_amount_below_floor: 'Ce prix est trop petit pour être payé en bitcoin en ce moment.',
   e_rail_unavailable: 'Les paiements en bitcoin sont suspendus un instant. Rien n’a été débité.',
