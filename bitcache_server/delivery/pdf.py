@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Self
 
 from fpdf import FPDF, FontFace
 from fpdf.enums import Align, TableBordersLayout, VAlign, XPos, YPos
@@ -132,10 +133,20 @@ class Document:
     def finish(self) -> bytes:
         """Return the PDF file; nothing can be added after it."""
         made = bytes(self._pdf.output())
+        self._close()
+        return made
+
+    def __enter__(self) -> Self:
+        """Return the document; a ``with`` closes its font files however it ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for font in self._pdf.fonts.values():
             if isinstance(font, TTFFont):
                 font.ttfont.close()
-        return made
 
     def _logo(self, png: bytes) -> None:
         width_mm, height_mm = _LOGO_MM

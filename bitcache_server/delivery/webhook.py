@@ -78,6 +78,10 @@ class _Answer:
     retry_after: str
 
 
+#: The sender's own time limit is so much shorter than what a call may take.
+_SOONER_S = 0.05
+
+
 class WebhookSender:
     """Sends. ``timeout_s`` bounds each call as a whole, with its redirects.
 
@@ -116,7 +120,10 @@ class WebhookSender:
         try:
             url = netguard.checked_url(text, self._allow_local)
             looking = self._names[doubtful].begin(url.host, url.port)
-            async with netguard.new_client(self._timeout_s) as client:
+            left_s = ends_at - asyncio.get_running_loop().time()
+            # The client's own limit comes first: a handshake that is cancelled from outside
+            # leaves its connection open until the memory is tidied up.
+            async with netguard.new_client(max(left_s - _SOONER_S, left_s / 2)) as client:
                 async with asyncio.timeout_at(ends_at):
                     answer = await self._post(client, url, looking, message)
                 try:

@@ -18,7 +18,7 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import guard, page
 from bitcache_server.http.forms import from_elsewhere
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.services.connect import (
     Choice,
@@ -81,7 +81,7 @@ def answer() -> ResponseReturnValue:
             session(), lambda: allow(deps(), session(), known.account_id, wish, choice)
         )
     except InvalidRequest as error:
-        return _show(wish, error.detail)
+        return _show(wish, said(error))
     return _back(wish, code=code)
 
 

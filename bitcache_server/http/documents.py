@@ -1,11 +1,14 @@
-"""Receipts and invoices as PDF, in the language of who asks."""
+"""Receipts and invoices as PDF, in the language of who asks.
+
+What writes PDF is read in by who first asks for one: its fonts take long to load.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from flask import Response
 
-from bitcache_server.delivery.pdf import Column, Document
 from bitcache_server.domain.order_state import OrderState
 from bitcache_server.http.checkout_words import minor_words, rate_of_bitcoin, rate_words
 from bitcache_server.http.context import deps, session
@@ -22,6 +25,9 @@ from bitcache_server.services.order_documents import rate_of, with_number
 from bitcache_server.services.order_lines import from_json, taxes_of
 from bitcache_server.services.settle_invoice import payments_of
 from bitcache_server.services.wallet_views import Purchase
+
+if TYPE_CHECKING:
+    from bitcache_server.delivery.pdf import Document
 
 Facts = list[tuple[str, str]]
 
@@ -63,13 +69,13 @@ def receipt_of_purchase(bought: Purchase, token: str) -> Response:
 
 def _receipt(site: Site, facts: Facts, token: str, name: str) -> Response:
     brand = brand_of(session(), site.merchant_id)
-    document = _document(gettext("Receipt"), brand)
-    document.facts(facts)
-    document.heading(gettext("Proof"))
-    document.paragraph(gettext("The seller can check this line; it opens nothing:"))
-    document.paragraph(token, muted=True)
-    _foot(document, brand)
-    return _file(document, f"receipt-{name}.pdf")
+    with _document(gettext("Receipt"), brand) as document:
+        document.facts(facts)
+        document.heading(gettext("Proof"))
+        document.paragraph(gettext("The seller can check this line; it opens nothing:"))
+        document.paragraph(token, muted=True)
+        _foot(document, brand)
+        return _file(document, f"receipt-{name}.pdf")
 
 
 def invoice_of_order(order: Order) -> Response:
@@ -77,16 +83,16 @@ def invoice_of_order(order: Order) -> Response:
     order = with_number(deps(), session(), order)
     brand = brand_of(session(), order.merchant_id)
     number = str(order.document_number)
-    document = _document(gettext("Invoice %(number)s", number=number), brand)
-    document.facts(_invoice_facts(order, brand))
-    if order.state == OrderState.REFUNDED and order.closed_at is not None:
-        when = time_words(order.closed_at)
-        document.paragraph(gettext("The whole amount was given back on %(time)s.", time=when))
-    _lines(document, order)
-    document.heading(gettext("Payment"))
-    document.facts(_payment_facts(order))
-    _foot(document, brand)
-    return _file(document, f"invoice-{number}.pdf")
+    with _document(gettext("Invoice %(number)s", number=number), brand) as document:
+        document.facts(_invoice_facts(order, brand))
+        if order.state == OrderState.REFUNDED and order.closed_at is not None:
+            when = time_words(order.closed_at)
+            document.paragraph(gettext("The whole amount was given back on %(time)s.", time=when))
+        _lines(document, order)
+        document.heading(gettext("Payment"))
+        document.facts(_payment_facts(order))
+        _foot(document, brand)
+        return _file(document, f"invoice-{number}.pdf")
 
 
 def _invoice_facts(order: Order, brand: BrandView) -> Facts:
@@ -101,7 +107,9 @@ def _invoice_facts(order: Order, brand: BrandView) -> Facts:
     return facts
 
 
-def _lines(document: Document, order: Order) -> None:
+def _lines(document: "Document", order: Order) -> None:
+    from bitcache_server.delivery.pdf import Column
+
     lines = from_json(order.lines)
     columns = (
         Column(gettext("What"), share=2.6),
@@ -151,7 +159,9 @@ def _payment_facts(order: Order) -> Facts:
     return facts
 
 
-def _document(title: str, brand: BrandView) -> Document:
+def _document(title: str, brand: BrandView) -> "Document":
+    from bitcache_server.delivery.pdf import Document
+
     return Document(
         title,
         language=language(),
@@ -161,14 +171,14 @@ def _document(title: str, brand: BrandView) -> Document:
     )
 
 
-def _foot(document: Document, brand: BrandView) -> None:
+def _foot(document: "Document", brand: BrandView) -> None:
     if brand.support:
         document.paragraph(gettext("Questions: %(address)s", address=brand.support), muted=True)
     if brand.legal_text:
         document.paragraph(brand.legal_text, muted=True)
 
 
-def _file(document: Document, name: str) -> Response:
+def _file(document: "Document", name: str) -> Response:
     return Response(
         document.finish(),
         headers={

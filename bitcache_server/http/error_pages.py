@@ -7,7 +7,7 @@ from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
 from bitcache_server.http.errors import log_unexpected, problem, translate
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 
 #: Where a page offers to go: an address and the words on the button.
@@ -131,10 +131,12 @@ def error_page(error: Exception) -> ResponseReturnValue:
     if request.blueprint in _MERCHANTS:
         words = _for_merchants(words, status)
     detail = str(body["detail"]) if body["detail"] != body["title"] else ""
+    if detail == translated.detail:
+        detail = said(translated)
     html = render_template(
         "error.html",
         title=gettext(words.title or str(body["title"])),
-        detail=gettext(words.detail or detail) if words.detail or detail else "",
+        detail=gettext(words.detail) if words.detail else detail,
         ways=[(address, gettext(text)) for address, text in _ways(words, status)],
         code=code,
     )

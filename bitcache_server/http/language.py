@@ -12,6 +12,7 @@ from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 from flask import Flask, Response, request
 
+from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.http.context import deps, kept
 from bitcache_server.i18n import LANGUAGES, SOURCE, day_pattern, direction, translations
 
@@ -48,6 +49,14 @@ def ngettext(singular: str, plural: str, number: int, **values: object) -> str:
     """Return the form of a message for a number; ``%(num)s`` is the number as people write it."""
     text = translations(language()).ungettext(singular, plural, number)
     return text % {"num": number_words(number), **values}
+
+
+def said(error: BitcacheError) -> str:
+    """Return why something was refused, in the language of the page where that is known."""
+    values = dict(error.values)
+    if "what" in values:
+        values["what"] = gettext(str(values["what"]))
+    return gettext(error.message, **values)
 
 
 def number_words(number: int) -> str:

@@ -36,6 +36,7 @@ RECOVERIES = "recoveries"
 SIGN_INS = "sign_ins"
 SIGN_IN_FAILURES = "sign_in_failures"
 SIGN_UPS = "sign_ups"
+REPLAYS = "replays"
 
 _LIMITS: dict[str, Callable[[Settings], str]] = {
     READS: lambda settings: settings.limit_reads_per_address,
@@ -46,6 +47,7 @@ _LIMITS: dict[str, Callable[[Settings], str]] = {
     SIGN_INS: lambda settings: settings.limit_sign_ins_per_address,
     SIGN_IN_FAILURES: lambda settings: settings.limit_sign_ins_per_account,
     SIGN_UPS: lambda settings: settings.limit_sign_ups_per_address,
+    REPLAYS: lambda settings: settings.limit_replays_per_merchant,
 }
 
 #: Names, in a request's environment, of what was counted before Flask got it.

@@ -1,15 +1,16 @@
-"""Amounts as people read them on the pages of merchants: sats, and national currencies.
+"""Amounts in sats and shares as people read them on the pages of merchants.
 
-Templates get the filters ``sats``, ``exact_sats``, ``fiat``, ``percent`` and ``change``; the
-macros of ``dashboard/_money.html`` show an amount with all that is known of it.
+Templates get the filters ``sats``, ``exact_sats``, ``percent`` and ``change``; national amounts
+are written as at the checkout (``checkout_words.minor_words``). The macros of
+``dashboard/_money.html`` show an amount with all that is known of it.
 """
 
 from decimal import Decimal
 
-from babel.numbers import format_currency, format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent
 from flask import Flask
 
-from bitcache_server.domain.money import MSAT_PER_SAT, SAT, exponent_of
+from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.http.language import gettext, language, ngettext
 
 _PERCENT_FORMAT = "#,##0.#%"
@@ -33,17 +34,6 @@ def exact_sats(amount_msat: int) -> str:
     return gettext("%(amount)s sats", amount=format_decimal(exact, "#,##0.###", language()))
 
 
-def fiat(amount_minor: int, currency: str) -> str:
-    """Return an amount in minor units with the currency's own decimals (ISO 4217).
-
-    ``SAT`` is taken as the currency of prices in whole sats.
-    """
-    if currency == SAT:
-        return _sats(amount_minor)
-    major = Decimal(amount_minor).scaleb(-exponent_of(currency))
-    return str(format_currency(major, currency, locale=language()))
-
-
 def percent(part: int, whole: int) -> str:
     """Return a share with at most one decimal, rounded half to even; a dash for none of none."""
     if whole == 0:
@@ -62,7 +52,7 @@ def change(now: int, then: int) -> str:
 
 def register(app: Flask) -> None:
     """Give templates the filters."""
-    for shown in (sats, exact_sats, fiat, percent, change):
+    for shown in (sats, exact_sats, percent, change):
         app.add_template_filter(shown)
 
 

@@ -10,10 +10,10 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from bitcache_server.domain.errors import InvalidPrice, InvalidRequest, UnknownCurrency
-from bitcache_server.http.checkout_words import said
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import same_origin
+from bitcache_server.http.language import said
 from bitcache_server.http.limits import INVOICES, SITE_INVOICES, check_limit
 from bitcache_server.models.catalog import Site
 from bitcache_server.models.orders import PaymentLink

@@ -14,12 +14,11 @@ from bitcache_server.http.checkout_cookies import (
     receipt_code_sent,
     to_invoice,
 )
-from bitcache_server.http.checkout_words import said
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.forms import from_elsewhere, same_origin
-from bitcache_server.http.language import gettext, remember
+from bitcache_server.http.language import gettext, remember, said
 from bitcache_server.http.limits import INVOICES, READS, SITE_INVOICES, UNLOCKS, check_limit
 from bitcache_server.http.offer_parts import (
     BAD_CODE,

@@ -7,6 +7,7 @@ words. None returns anything while the books are sound. Codes are API and never 
 from bitcache_server.ledger.audit_book_checks import BOOK_CHECKS
 from bitcache_server.ledger.audit_check import Check, sums
 from bitcache_server.ledger.audit_payout_checks import PAYOUT_CHECKS
+from bitcache_server.ledger.audit_sum_checks import SUM_CHECKS
 
 
 def _stored_differs(code: str, prefix: str, column: str, words: str) -> Check:
@@ -268,6 +269,7 @@ CHECKS = (
     *_GIFT_CHECKS,
     *PAYOUT_CHECKS,
     *BOOK_CHECKS,
+    *SUM_CHECKS,
     Check(
         "id_twice",
         "{0} transfers have the same id.",

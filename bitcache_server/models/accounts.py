@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, T
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bitcache_server.extensions import Model
+from bitcache_server.models.browsers import SignedInBrowser
 
 
 class Account(Model):
@@ -32,21 +33,12 @@ class Account(Model):
     closed_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class AccountSession(Model):
-    """A browser that is signed in to an account: the cookie names it and carries its secret."""
+class AccountSession(SignedInBrowser, Model):
+    """A browser that is signed in to an account."""
 
     __tablename__ = "account_sessions"
 
     account_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    secret_hash: Mapped[str] = mapped_column(String(64))
-    label: Mapped[str] = mapped_column(String(200))
-    """Browser and system, for the list of devices."""
-    created_at: Mapped[int] = mapped_column(BigInteger)
-    seen_at: Mapped[int] = mapped_column(BigInteger)
-    verified_at: Mapped[int | None] = mapped_column(BigInteger)
-    """When the person last proved who they are."""
-    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Membership(Model):

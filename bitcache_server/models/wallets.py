@@ -4,23 +4,15 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bitcache_server.extensions import Model
+from bitcache_server.models.browsers import SignedInBrowser
 
 
-class WalletSession(Model):
-    """A browser that is signed in to a wallet: the cookie names it and carries its secret."""
+class WalletSession(SignedInBrowser, Model):
+    """A browser that is signed in to a wallet."""
 
     __tablename__ = "wallet_sessions"
 
     wallet_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    secret_hash: Mapped[str] = mapped_column(String(64))
-    label: Mapped[str] = mapped_column(String(200))
-    """Browser and system, for the reader's list of devices."""
-    created_at: Mapped[int] = mapped_column(BigInteger)
-    seen_at: Mapped[int] = mapped_column(BigInteger)
-    verified_at: Mapped[int | None] = mapped_column(BigInteger)
-    """When the reader last proved who they are, by passkey or recovery code."""
-    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Passkey(Model):

@@ -7,7 +7,9 @@ from typing import Literal, get_args
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import BadSecret, InvalidRequest, ScopeMissing, UnknownKey
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import ApiKey
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.deps import Deps
@@ -37,7 +39,7 @@ Scope = Literal[
 ]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-DAY_S = 86_400
+
 MAX_DAYS = 3_650
 #: So many keys of a merchant may be open at once; nobody looks after more.
 MAX_KEYS = 200
@@ -73,7 +75,7 @@ def add_key(
     if order.days is not None and not 1 <= order.days <= MAX_DAYS:
         raise InvalidRequest(f"A key is valid for 1 to {MAX_DAYS} days.")
     if _open_keys(deps, session, merchant_id) >= MAX_KEYS:
-        raise InvalidRequest(f"{MAX_KEYS} keys are open; revoke one first.")
+        raise InvalidRequest(_("%(number)s keys are open; revoke one first."), number=MAX_KEYS)
     now = deps.clock()
     key_id = new_id("ak")
     secret = new_api_key_secret(key_id)
@@ -81,10 +83,10 @@ def add_key(
         id=key_id,
         site_id=site.id,
         merchant_id=merchant_id,
-        name=check_name(order.name, "The key's name"),
+        name=check_name(order.name, _("The key's name")),
         secret_hash=hash_secret(secret),
         scopes=" ".join(scopes),
-        expires_at=None if order.days is None else now + order.days * DAY_S,
+        expires_at=None if order.days is None else now + order.days * SECONDS_PER_DAY,
         created_at=now,
         created_by=account_id,
     )
@@ -110,7 +112,7 @@ def check_scopes(wanted: Sequence[str]) -> list[Scope]:
     if unknown := set(wanted) - set(SCOPES):
         raise InvalidRequest(f"There is no scope {min(unknown)[:40]!r}.")
     if not wanted:
-        raise InvalidRequest("Choose at least one thing that the key may do.")
+        raise InvalidRequest(_("Choose at least one thing that the key may do."))
     return [scope for scope in SCOPES if scope in wanted]
 
 

@@ -1,6 +1,6 @@
 """What a merchant should look at: read from the database alone, the worst first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,12 +11,12 @@ from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.payout_state import PayoutState
 from bitcache_server.ledger import balances, chart
 from bitcache_server.models.access import SiteContact, SiteSecret
-from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.catalog import Merchant, Site
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.models.payouts import Payout
-from bitcache_server.models.visits import ItemDay
 from bitcache_server.models.webhooks import WebhookEndpoint
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.funnels import ItemSum
 from bitcache_server.services.members import EVERYBODY, OWNERS, SELLERS, Role
 
 #: A failed payout is spoken of for so long.
@@ -25,10 +25,6 @@ FAILED_FOR_S = 14 * SECONDS_PER_DAY
 WAITS_LONG_S = SECONDS_PER_DAY
 #: An overlap of two secrets that ends sooner than this.
 SOON_S = 3 * SECONDS_PER_DAY
-#: An item that nobody bought although so many saw it in ``UNSOLD_DAYS``.
-SEEN_OFTEN = 50
-UNSOLD_DAYS = 30
-_MOST_ITEMS = 3
 
 
 class Matter(StrEnum):
@@ -60,14 +56,16 @@ class Concern:
     at: int = 0
 
 
-def concerns(deps: Deps, session: Session, merchant: Merchant) -> list[Concern]:
-    """Return what a merchant should look at."""
+def concerns(
+    deps: Deps, session: Session, merchant: Merchant, unsold: Sequence[ItemSum]
+) -> list[Concern]:
+    """Return what a merchant should look at; ``unsold`` as ``funnels.glance`` found them."""
     return [
         *_rails(deps, session),
         *_payouts(deps, session, merchant),
         *_webhooks(session, merchant.id),
         *_sites(deps, session, merchant.id),
-        *_unsold(deps, session, merchant.id),
+        *_unsold(unsold),
     ]
 
 
@@ -140,22 +138,7 @@ def _sites(deps: Deps, session: Session, merchant_id: str) -> Iterator[Concern]:
             yield Concern(Matter.OVERLAP_ENDS, site.name, path, OWNERS, at=valid_until)
 
 
-def _unsold(deps: Deps, session: Session, merchant_id: str) -> Iterator[Concern]:
-    since = deps.clock() - UNSOLD_DAYS * SECONDS_PER_DAY
-    seen = func.sum(ItemDay.seen)
-    query = (
-        select(Item.id, Item.title, seen)
-        .join(Site, Site.id == Item.site_id)
-        .join(ItemDay, ItemDay.item_id == Item.id)
-        .where(
-            Site.merchant_id == merchant_id,
-            Item.archived_at.is_(None),
-            ItemDay.day >= since // SECONDS_PER_DAY,
-        )
-        .group_by(Item.id, Item.title)
-        .having(seen >= SEEN_OFTEN, func.sum(ItemDay.paid) == 0)
-        .order_by(seen.desc(), Item.id)
-        .limit(_MOST_ITEMS)
-    )
-    for item_id, title, number in session.execute(query):
-        yield Concern(Matter.SEEN_NOT_SOLD, title, f"/items/{item_id}", SELLERS, number=int(number))
+def _unsold(items: Sequence[ItemSum]) -> Iterator[Concern]:
+    for one in items:
+        path = f"/items/{one.item_id}"
+        yield Concern(Matter.SEEN_NOT_SOLD, one.title, path, SELLERS, number=one.sum.seen)

@@ -16,6 +16,7 @@ from bitcache_server.domain.colours import (
     text_on,
 )
 from bitcache_server.domain.errors import InvalidRequest, NotFound, ReturnUrlRefused
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import Brand, BrandLogo
 from bitcache_server.models.catalog import Merchant, Site
 from bitcache_server.services.audit_trail import note
@@ -121,7 +122,7 @@ def change_brand(
     merchant = get_merchant(session, merchant_id)
     before = _view(merchant, session.get(Brand, merchant_id))
     accent, dark = accents(order.accent, order.accent_dark)
-    merchant.name = check_name(order.name, "The name")
+    merchant.name = check_name(order.name, _("The name"))
     row = _row(deps, session, merchant_id)
     row.accent, row.accent_dark = accent, dark
     row.support = _support(order.support)
@@ -144,16 +145,26 @@ def accents(accent: str, accent_dark: str) -> tuple[str, str]:
     """
     light, dark = read_colour(accent), read_colour(accent_dark)
     if dark and not light:
-        raise InvalidRequest("Choose the colour on light pages as well.")
+        raise InvalidRequest(_("Choose the colour on light pages as well."))
     if light and contrast(light, WHITE) < READABLE:
         raise InvalidRequest(
-            f"{light} is too pale on white: its contrast is {contrast(light, WHITE):.1f} and must "
-            f"be {READABLE}. Choose a darker colour."
+            _(
+                "%(colour)s is too pale on white: its contrast is %(contrast)s and must be"
+                " %(least)s. Choose a darker colour."
+            ),
+            colour=light,
+            contrast=f"{contrast(light, WHITE):.1f}",
+            least=READABLE,
         )
     if dark and contrast(dark, DARK_BACKGROUND) < READABLE:
         raise InvalidRequest(
-            f"{dark} is too dark on dark pages: its contrast is "
-            f"{contrast(dark, DARK_BACKGROUND):.1f} and must be {READABLE}. Choose a lighter one."
+            _(
+                "%(colour)s is too dark on dark pages: its contrast is %(contrast)s and must be"
+                " %(least)s. Choose a lighter one."
+            ),
+            colour=dark,
+            contrast=f"{contrast(dark, DARK_BACKGROUND):.1f}",
+            least=READABLE,
         )
     return light, dark
 
@@ -221,7 +232,7 @@ def _support(text: str) -> str:
     """Return an e-mail or web address, or nothing; raise InvalidRequest."""
     if not text.strip():
         return ""
-    address = check_name(text, "The address for questions", MAX_SUPPORT_CHARS)
+    address = check_name(text, _("The address for questions"), MAX_SUPPORT_CHARS)
     if _EMAIL.fullmatch(address):
         return address
     try:
@@ -230,16 +241,22 @@ def _support(text: str) -> str:
         origin = rest = ""
     if not origin.startswith("https://"):
         raise InvalidRequest(
-            "The address for questions is an e-mail address, or a page that begins with https://"
+            _("The address for questions is an e-mail address, or a page that begins with https://")
         )
     return origin + rest
 
 
 def _legal_text(text: str) -> str:
     """Return plain text with its line breaks; raise InvalidRequest."""
-    lines = check_text(text, "The text for receipts").replace("\r\n", "\n").strip()
+    lines = check_text(text, _("The text for receipts")).replace("\r\n", "\n").strip()
     if len(lines) > MAX_LEGAL_CHARS:
-        raise InvalidRequest(f"The text for receipts has at most {MAX_LEGAL_CHARS} characters.")
+        raise InvalidRequest(
+            _("%(what)s is longer than %(number)s characters."),
+            what=_("The text for receipts"),
+            number=MAX_LEGAL_CHARS,
+        )
     if any((ord(char) < 32 and char != "\n") or ord(char) == 127 for char in lines):
-        raise InvalidRequest("The text for receipts contains a control character.")
+        raise InvalidRequest(
+            _("%(what)s contains a control character."), what=_("The text for receipts")
+        )
     return lines

@@ -21,6 +21,7 @@ from bitcache_server.domain.errors import (
     InvalidRequest,
     ReturnUrlRefused,
 )
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import ConnectCode
 from bitcache_server.models.accounts import Membership
 from bitcache_server.models.catalog import Merchant, Site, SiteOrigin
@@ -53,11 +54,6 @@ class Wish:
     origin: str
     state: str
     challenge: str
-
-    @property
-    def redirect_host(self) -> str:
-        """Return the host that the answer goes to."""
-        return urlsplit(self.redirect_uri).netloc
 
     @property
     def host(self) -> str:
@@ -168,7 +164,7 @@ def allow(deps: Deps, session: Session, account_id: str, wish: Wish, choice: Cho
     require_role(member_of(session, account_id, choice.merchant_id), OWNERS)
     name = None
     if choice.site_id is None:
-        name = check_name(choice.site_name or "", "The site's name")
+        name = check_name(choice.site_name or "", _("The site's name"))
     else:
         site = site_of_merchant(session, choice.merchant_id, choice.site_id)
         if site.id not in {one.id for one in sites_with(session, choice.merchant_id, wish.origin)}:

@@ -77,11 +77,10 @@ def _figures(deps: Deps, session: Session) -> Iterator[Figure]:
         ((row.currency,), float(now - row.as_of)) for row in session.scalars(select(StoredRate))
     ]
     yield Figure("bitcache_rate_age_seconds", "Age of the last rate.", ("currency",), rates)
-    began = select(JobLease.name, JobLease.began_at).where(JobLease.began_at.is_not(None))
-    jobs = [((name,), float(now - (at or 0))) for name, at in session.execute(began)]
+    leases = session.scalars(select(JobLease).where(JobLease.began_at.is_not(None))).all()
+    jobs = [((row.name,), float(now - (row.began_at or 0))) for row in leases]
     yield Figure("bitcache_job_age_seconds", "Time since each job began last.", ("job",), jobs)
-    failing = select(JobLease.name, JobLease.failing_since).where(JobLease.began_at.is_not(None))
-    fails = [((name,), float(since is not None)) for name, since in session.execute(failing)]
+    fails = [((row.name,), float(row.failing_since is not None)) for row in leases]
     yield Figure("bitcache_job_failing", "Whether its last run failed.", ("job",), fails)
     taken_at = session.scalar(select(func.max(Backup.taken_at)))
     if taken_at is not None:

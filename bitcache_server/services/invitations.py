@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.delivery.mail import one_line
 from bitcache_server.domain.errors import InvalidRequest, InvitationInvalid, UnknownAccount
+from bitcache_server.i18n import mark as _
 from bitcache_server.i18n import translations
 from bitcache_server.models.accounts import Account, Invitation, Membership
 from bitcache_server.models.catalog import Merchant
@@ -77,7 +78,7 @@ def invite(
     if merchant_id is not None:
         lock_merchant(session, merchant_id)
         if len(list_invitations(deps, session, merchant_id)) >= MAX_WAITING:
-            raise InvalidRequest("Too many invitations wait already; withdraw some first.")
+            raise InvalidRequest(_("Too many invitations wait already; withdraw some first."))
     code, now = secrets.token_urlsafe(CODE_BYTES), deps.clock()
     row = Invitation(
         id=new_id("iv"),
@@ -175,7 +176,7 @@ def _find(deps: Deps, session: Session, code: str, *, lock: bool = False) -> Inv
 def _join(deps: Deps, session: Session, row: Invitation, account_id: str) -> None:
     merchant_id, role = row.merchant_id, row.role
     if session.get(Membership, (merchant_id, account_id)) is not None:
-        raise InvitationInvalid("You work for this merchant already.")
+        raise InvitationInvalid(_("You work for this merchant already."))
     session.add(
         Membership(
             merchant_id=merchant_id, account_id=account_id, role=role, created_at=deps.clock()
@@ -221,7 +222,11 @@ def _view(session: Session, row: Invitation) -> InvitationView:
 def _remark(text: str) -> str:
     remark = " ".join(check_text(text, "The note").split())
     if len(remark) > MAX_NOTE_CHARS:
-        raise InvalidRequest(f"The note is longer than {MAX_NOTE_CHARS} characters.")
+        raise InvalidRequest(
+            _("%(what)s is longer than %(number)s characters."),
+            what=_("The note"),
+            number=MAX_NOTE_CHARS,
+        )
     return remark
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.domain.money import SAT, exponent_of
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Item
 from bitcache_server.services.deps import Deps
 from bitcache_server.services.items import (
@@ -78,14 +79,18 @@ def check_terms(
     keep the price from being changed.
     """
     if len(terms.teaser) > MAX_TEASER_CHARS:
-        raise InvalidRequest(f"The teaser is longer than {MAX_TEASER_CHARS} characters.")
+        raise InvalidRequest(
+            _("%(what)s is longer than %(number)s characters."),
+            what=_("The teaser"),
+            number=MAX_TEASER_CHARS,
+        )
     url = terms.url or None
     if url is not None and (before is None or url != before.url):
         url = page_url(session, site_id, url)
     check_hours(terms.access_hours)
     currency, amount = check_price(deps, session, terms.price, terms.currency)
     return Terms(
-        title=check_name(terms.title, "The title", MAX_TITLE_CHARS),
+        title=check_name(terms.title, _("The title"), MAX_TITLE_CHARS),
         teaser=check_text(terms.teaser, "The teaser"),
         url=url,
         price=price_text(currency, amount),

@@ -7,6 +7,7 @@ import zlib
 from PIL import Image, ImageOps
 
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.i18n import mark as _
 
 MAX_BYTES = 200_000
 #: More than any logo needs; a small file can unfold to gigabytes.
@@ -34,7 +35,7 @@ def redraw(data: bytes) -> bytes:
     Neither metadata nor a second meaning of the file survives.
     """
     if len(data) > MAX_BYTES:
-        raise InvalidRequest(f"A logo has at most {MAX_BYTES // 1000} kB.")
+        raise InvalidRequest(_("A logo has at most %(number)s kB."), number=MAX_BYTES // 1000)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -47,9 +48,9 @@ def redraw(data: bytes) -> bytes:
         out = io.BytesIO()
         bare.save(out, "PNG", optimize=True)
     except (_TooLarge, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InvalidRequest("This picture has too many pixels; make it smaller.") from None
+        raise InvalidRequest(_("This picture has too many pixels; make it smaller.")) from None
     except _BROKEN:
-        raise InvalidRequest("This file is no PNG, JPEG or WebP picture.") from None
+        raise InvalidRequest(_("This file is no PNG, JPEG or WebP picture.")) from None
     return out.getvalue()
 
 

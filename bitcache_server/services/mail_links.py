@@ -4,9 +4,10 @@ Only an address that was verified gets the first. Each link works once; one for 
 dies with the password that it was to replace.
 """
 
+import secrets
 from urllib.parse import urlencode
 
-from sqlalchemy import update
+from sqlalchemy import and_, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.delivery.mail import check_address
@@ -126,7 +127,11 @@ def greet(deps: Deps, session: Session, account_id: str) -> None:
 
 
 def verify_email(deps: Deps, session: Session, code: str) -> None:
-    """Note that mail to the account's address arrives, inside a transaction. Raises LinkInvalid."""
+    """Note that mail to the account's address arrives, inside a transaction.
+
+    Who else signs in with this address, and never confirmed it, gets another name: it is for
+    whose mailbox it is. Raises LinkInvalid.
+    """
     account_id, _, secret = code.partition(".")
     account = _account_of(session, account_id)
     if not use_code(deps, session, VERIFY, secret, f"{account.id}.{account.email}"):
@@ -134,6 +139,32 @@ def verify_email(deps: Deps, session: Session, code: str) -> None:
     row = update(Account).where(Account.id == account.id, Account.email == account.email)
     session.execute(row.values(email_verified_at=deps.clock()))
     note(deps, session, "account.email_verified", account_id=account.id, subject=account.id)
+    if account.email is not None:
+        _release_login(deps, session, account.id, account.email)
+
+
+def _release_login(deps: Deps, session: Session, owner_id: str, address: str) -> None:
+    confirmed = and_(Account.email == address, Account.email_verified_at.is_not(None))
+    theirs = select(Account).where(
+        Account.login == address,
+        Account.id != owner_id,
+        or_(Account.email.is_(None), not_(confirmed)),
+    )
+    other = session.scalar(theirs.with_for_update().execution_options(populate_existing=True))
+    if other is None:
+        return
+    other.login = f"name-{secrets.token_hex(6)}"
+    other.email = None if other.email == address else other.email
+    session.flush()
+    note(
+        deps,
+        session,
+        "account.login_changed",
+        account_id=None,
+        subject=other.id,
+        before=address,
+        after=other.login,
+    )
 
 
 def _tell_old_address(deps: Deps, session: Session, account: Account) -> None:

@@ -20,6 +20,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.money import MSAT_PER_SAT, format_sat
 from bitcache_server.domain.payout_state import COUNTED_STATES, OPEN_STATES
+from bitcache_server.i18n import mark as _
 from bitcache_server.ledger import chart
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
@@ -67,7 +68,7 @@ def set_payout_terms(
     InvalidRequest, PayoutsUnavailable.
     """
     if (threshold_sat or 0) < 0 or (every_s or 0) < 0:
-        raise InvalidRequest("The threshold and the time between payouts cannot be negative.")
+        raise InvalidRequest(_("The threshold and the time between payouts cannot be negative."))
     session.rollback()
     normal = _receiving_address(deps, address) if address else None
     with write_transaction(session):
@@ -101,7 +102,7 @@ def _receiving_address(deps: Deps, text: str) -> str:
     normal = find_rail(deps, text)[1]
     if looks_like_invoice(normal):
         raise AddressInvalid(
-            "An invoice can be paid once only. Give a Bitcoin or a Lightning address."
+            _("An invoice can be paid once only. Give a Bitcoin or a Lightning address.")
         )
     return normal
 
@@ -140,7 +141,7 @@ def request_merchant_payout(
         if earlier is not None:
             return earlier
         if merchant.payout_address != address:
-            raise PayoutAddressMissing("The payout address was changed just now; ask again.")
+            raise PayoutAddressMissing(_("The payout address was changed just now; ask again."))
         amount_msat = wished_msat or _all_msat(deps, session, merchant_id, destination)
         wanted = PayoutRequest(account, destination, amount_msat, key)
         require_payable(deps, session, merchant_id, wanted.total_msat)
@@ -162,7 +163,7 @@ def _destination(deps: Deps, address: str, wished_msat: int | None, held_msat: i
 def _stored_address(session: Session, merchant_id: str) -> str:
     address = get_merchant(session, merchant_id).payout_address
     if address is None:
-        raise PayoutAddressMissing("No payout address is stored for this merchant.")
+        raise PayoutAddressMissing(_("No payout address is stored for this merchant."))
     return address
 
 

@@ -99,7 +99,7 @@ def set_site_tax(
     Runs inside the caller's write transaction. Raises UnknownSite, InvalidRequest.
     """
     site = site_of_merchant(session, merchant_id, site_id)
-    name = check_text(name, "The name of the tax").strip()
+    name = check_text(name, _("The name of the tax")).strip()
     tax_ppm = parse_percent(percent)
     if len(name) > MAX_TAX_NAME_CHARS or not name.isprintable():
         raise InvalidRequest(_("The name of a tax has at most 40 characters."))

@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import BadSecret, InvalidRequest, UnknownMerchant, UnknownSite
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import SiteSecret
 from bitcache_server.models.catalog import Merchant, Site, SiteKey, SiteOrigin
 from bitcache_server.models.upsert import insert_missing
@@ -40,7 +41,7 @@ def add_merchant(deps: Deps, session: Session, name: str, descriptor: str | None
         descriptor = deps.rail("onchain").check_account(descriptor)
     merchant = Merchant(
         id=new_id("me"),
-        name=check_name(name, "The merchant's name"),
+        name=check_name(name, _("The merchant's name")),
         descriptor=descriptor,
         created_at=deps.clock(),
     )
@@ -63,7 +64,7 @@ def add_site(
     site = Site(
         id=site_id,
         merchant_id=merchant_id,
-        name=check_name(name, "The site's name"),
+        name=check_name(name, _("The site's name")),
         secret_hash=hash_secret(secret),
         created_at=now,
     )

@@ -20,9 +20,10 @@ from bitcache_server.ledger import chart
 from bitcache_server.ledger.journal import Kind
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.ledger import Transfer
-from bitcache_server.models.sales_book import Sale, SaleCursor
+from bitcache_server.models.sales_book import Sale
 from bitcache_server.models.session import read_transaction
 from bitcache_server.services.local_days import Period, period, today_in, zone_of
+from bitcache_server.services.sales_book import read_through_id
 
 #: All offsets of time zones are multiples of it, so that days are made of such pieces.
 _QUARTER_S = 900
@@ -116,7 +117,7 @@ def monthly_statement(
     zone_name, merchant_id, name = merchant.time_zone, merchant.id, merchant.name
     span = month_span(zone_name, first_day)
     with read_transaction(session):
-        through_id = session.scalar(select(func.max(SaleCursor.through_id))) or 0
+        through_id = read_through_id(session)
         account = _Account(session, merchant_id, through_id)
         opening_msat = account.before(span.begin)
         quarters = account.quarters(span)

@@ -16,12 +16,12 @@ from bitcache_server.models.catalog import Merchant, Site
 from bitcache_server.models.ledger import Transfer
 from bitcache_server.models.payouts import Payout
 from bitcache_server.models.sales import Invoice
-from bitcache_server.models.sales_book import SaleCursor
 from bitcache_server.models.solvency import Reconciliation
 from bitcache_server.models.wallets import GiftDay
 from bitcache_server.models.webhooks import WebhookDelivery
-from bitcache_server.services.books import BalanceLine, balance_lines, merchant_balance_msat
+from bitcache_server.services.books import merchant_balance_msat
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.sales_book import read_through_id
 from bitcache_server.services.solvency import SolvencyView, newest_report, report_view
 from bitcache_server.services.webhook_events import WAITING
 
@@ -85,7 +85,7 @@ def _queue(
 
 def _unread_transfers(session: Session) -> Queue:
     """Return the transfers that the book of sales has not read yet."""
-    read_to = session.scalar(select(func.max(SaleCursor.through_id))) or 0
+    read_to = read_through_id(session)
     query = select(func.count(), func.min(Transfer.created_at)).where(Transfer.id > read_to)
     waiting, oldest_at = session.execute(query).one()
     return Queue("sales_book", waiting, oldest_at)
@@ -113,11 +113,6 @@ def solvency_report(session: Session) -> SolvencyView | None:
         return report_view(newest_report(session))
     except NotFound:
         return None
-
-
-def book_lines(session: Session) -> list[BalanceLine]:
-    """Return the balances of the books; all together they are zero."""
-    return balance_lines(session)
 
 
 def search_merchants(session: Session, text: str, after: str = "") -> list[MerchantLine]:

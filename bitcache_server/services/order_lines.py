@@ -17,6 +17,7 @@ from bitcache_server.domain.money import (
     check_price_msat,
     exponent_of,
 )
+from bitcache_server.i18n import mark as _
 from bitcache_server.services.texts import check_name
 
 MAX_LINES = 100
@@ -36,7 +37,8 @@ class Line:
     quantity: int
     unit_minor: int
     tax_ppm: int | None = None
-    """The rate of the tax in the price, in parts per million: 190000 is 19 %."""
+    """The rate of the tax in the price, in parts per million: 190000 is 19 %. None in an order
+    that is made is the site's; in one that there is, no tax."""
 
     @property
     def sum_minor(self) -> int:
@@ -64,14 +66,16 @@ def check_lines(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 def _checked(line: Line) -> Line:
     if not 0 < line.quantity <= MAX_QUANTITY:
-        raise InvalidRequest(f"A quantity is 1 to {MAX_QUANTITY}.")
+        raise InvalidRequest(_("A quantity is 1 to %(number)s."), number=MAX_QUANTITY)
     if abs(line.unit_minor) > MAX_UNIT_MINOR:
-        raise InvalidPrice(f"The price of one piece is at most {MAX_UNIT_MINOR} minor units.")
+        raise InvalidPrice(
+            _("The price of one piece is at most %(number)s minor units."), number=MAX_UNIT_MINOR
+        )
     if abs(line.sum_minor) > MAX_LINE_MINOR:
-        raise InvalidPrice(f"A line is at most {MAX_LINE_MINOR} minor units.")
+        raise InvalidPrice(_("A line is at most %(number)s minor units."), number=MAX_LINE_MINOR)
     if line.tax_ppm is not None and not 0 <= line.tax_ppm <= PARTS_PER_MILLION:
-        raise InvalidRequest(f"A tax rate is 0 to {PARTS_PER_MILLION} parts per million.")
-    title = check_name(line.title, "The title of a line", MAX_LINE_TITLE_CHARS)
+        raise InvalidRequest(_("A tax rate is between 0 and 100 per cent."))
+    title = check_name(line.title, _("The title of a line"), MAX_LINE_TITLE_CHARS)
     return Line(title, line.quantity, line.unit_minor, line.tax_ppm)
 
 
@@ -89,9 +93,11 @@ def check_total(total_minor: int, currency: str) -> None:
         return
     exponent = exponent_of(currency)
     if total_minor <= 0:
-        raise InvalidPrice("An order must cost more than 0.")
+        raise InvalidPrice(_("An order must cost more than 0."))
     if total_minor > MAX_FIAT_MAJOR * 10**exponent:
-        raise InvalidPrice(f"An order costs at most {MAX_FIAT_MAJOR} {currency}.")
+        raise InvalidPrice(
+            _("An order costs at most %(amount)s."), amount=f"{MAX_FIAT_MAJOR} {currency}"
+        )
 
 
 def taxes_of(lines: Sequence[Line]) -> list[Tax]:

@@ -21,6 +21,7 @@ from bitcache_server.domain.errors import (
     OrderClosed,
 )
 from bitcache_server.domain.fees import PARTS_PER_MILLION
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Site
 from bitcache_server.models.orders import Order, PaymentLink
 from bitcache_server.services.deps import Deps
@@ -91,7 +92,7 @@ def add_link(deps: Deps, session: Session, site: Site, new: NewLink) -> PaymentL
     Raises InvalidRequest, InvalidPrice, UnknownCurrency, ReturnUrlRefused.
     """
     if bool(new.price) == bool(new.least or new.most):
-        raise InvalidRequest("Give either a price, or the least and the most that one may pay.")
+        raise InvalidRequest(_("Give either a price, or the least and the most that one may pay."))
     amount_minor = least_minor = most_minor = None
     if new.price:
         amount_minor = parse_item_price(new.price, new.currency)[1]
@@ -99,14 +100,14 @@ def add_link(deps: Deps, session: Session, site: Site, new: NewLink) -> PaymentL
         least_minor = parse_item_price(new.least, new.currency)[1]
         most_minor = parse_item_price(new.most, new.currency)[1]
         if least_minor > most_minor:
-            raise InvalidPrice("The least that one may pay is more than the most.")
+            raise InvalidPrice(_("The least that one may pay is more than the most."))
     if new.tax_ppm is not None and not 0 <= new.tax_ppm <= PARTS_PER_MILLION:
-        raise InvalidRequest("A tax rate is 0 to 100 %.")
+        raise InvalidRequest(_("A tax rate is between 0 and 100 per cent."))
     link = PaymentLink(
         id=new_id("pl"),
         site_id=site.id,
         merchant_id=site.merchant_id,
-        title=check_name(new.title, "The title", MAX_TITLE_CHARS),
+        title=check_name(new.title, _("The title"), MAX_TITLE_CHARS),
         currency=new.currency,
         amount_minor=amount_minor,
         min_minor=least_minor,
@@ -146,9 +147,9 @@ def order_from_link(
     caller's transaction. Raises OrderClosed for a link that was closed, InvalidPrice.
     """
     if link.closed_at is not None:
-        raise OrderClosed("This payment link is not in use any more.")
+        raise OrderClosed(_("This payment link is not in use any more."))
     if not _KEY.fullmatch(key):
-        raise InvalidRequest("The form came without its key. Open the page again.")
+        raise InvalidRequest(_("The form came without its key. Open the page again."))
     amount_minor = link.amount_minor
     if amount_minor is None:
         amount_minor = _chosen(link, amount)
@@ -169,5 +170,5 @@ def _chosen(link: PaymentLink, amount: str) -> int:
     """Return what the payer wants to pay, in minor units; raise InvalidPrice."""
     amount_minor = parse_item_price("".join(amount.split()), link.currency)[1]
     if not (link.min_minor or 0) <= amount_minor <= (link.max_minor or 0):
-        raise InvalidPrice("The amount is not within the bounds of this link.")
+        raise InvalidPrice(_("The amount is not within the bounds of this link."))
     return amount_minor

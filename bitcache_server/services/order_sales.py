@@ -76,12 +76,13 @@ def sold(
     tell(deps, session, order, "order.paid")
 
 
-def unsold(session: Session, item_id: str, group_id: str) -> None:
+def unsold(deps: Deps, session: Session, item_id: str, group_id: str) -> None:
     """Open the order again whose payment vanished; does nothing for every other item."""
     order = _paid_order(session, item_id, group_id)
     if order is not None:
         order.state = OrderState.OPEN
         order.paid_at = order.paid_by = order.paid_group = order.paid_msat = None
+        tell(deps, session, order, "order.reopened")
 
 
 def given_back(deps: Deps, session: Session, item_id: str, group_id: str) -> None:
@@ -89,6 +90,7 @@ def given_back(deps: Deps, session: Session, item_id: str, group_id: str) -> Non
     order = _paid_order(session, item_id, group_id)
     if order is not None:
         order.state, order.closed_at = OrderState.REFUNDED, deps.clock()
+        tell(deps, session, order, "order.refunded")
 
 
 def is_order(session: Session, item_id: str) -> bool:

@@ -1,15 +1,18 @@
-"""The taxes of an order in the books: its lines have rates of their own.
+"""The taxes of an order: its lines have rates of their own.
 
-A line that names none has the rate of its site.
+A line that names none gets the one that its site has when the order is made. That is kept with
+the order, so that its page, its invoice and the books say the same.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.models.orders import Order
+from bitcache_server.models.sales_book import SiteTax
 from bitcache_server.services.order_lines import Line, from_json
 
 
@@ -19,11 +22,22 @@ def lines_of(session: Session, item_ids: Iterable[str]) -> Mapping[str, Sequence
     return {item_id: from_json(lines) for item_id, lines in session.execute(query)}
 
 
-def gross_by_rate(lines: Sequence[Line], site_ppm: int) -> Mapping[int, int]:
+def with_site_tax(
+    session: Session, site_id: str, lines: Sequence[Line], at: int
+) -> tuple[Line, ...]:
+    """Return the lines, those without a rate with the site's at a time; none where it has none."""
+    query = select(SiteTax.tax_ppm).where(SiteTax.site_id == site_id, SiteTax.since <= at)
+    site_ppm = session.scalar(query.order_by(SiteTax.since.desc()).limit(1)) or None
+    return tuple(
+        replace(line, tax_ppm=site_ppm) if line.tax_ppm is None else line for line in lines
+    )
+
+
+def gross_by_rate(lines: Sequence[Line]) -> Mapping[int, int]:
     """Return what the lines of each rate cost, in minor units, the highest rate first."""
     found: Counter[int] = Counter()
     for line in lines:
-        found[site_ppm if line.tax_ppm is None else line.tax_ppm] += line.sum_minor
+        found[line.tax_ppm or 0] += line.sum_minor
     return {rate: found[rate] for rate in sorted(found, reverse=True)}
 
 

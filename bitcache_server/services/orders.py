@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.domain.invoice_state import InvoiceState
 from bitcache_server.domain.order_state import OrderState
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import ORDER_KIND, Item, Site
 from bitcache_server.models.orders import Order, OrderInvoice
 from bitcache_server.models.sales import Invoice
@@ -23,6 +24,7 @@ from bitcache_server.services.deps import Deps
 from bitcache_server.services.once import call_hash
 from bitcache_server.services.order_lines import Line, check_lines, to_json, total_of
 from bitcache_server.services.order_sales import lock_order, tell
+from bitcache_server.services.order_taxes import with_site_tax
 from bitcache_server.services.paging import Page, newest_first
 from bitcache_server.services.quotes import quote
 from bitcache_server.services.return_urls import check_return_url
@@ -71,10 +73,12 @@ def create_order(deps: Deps, session: Session, site: Site, new: NewOrder) -> Ord
     if known is not None:
         if known.content_hash != content_hash:
             raise IdempotencyConflict(
-                f"The order {new.reference[:64]!r} exists and has another content."
+                _("The order “%(reference)s” exists and has another content."),
+                reference=new.reference,
             )
         return known
-    order = _new_order(deps, site, new, content_hash)
+    lines = with_site_tax(session, site.id, new.lines, deps.clock())
+    order = _new_order(deps, site, replace(new, lines=lines), content_hash)
     session.add(_item_of(deps, order, new.lines))
     session.flush()
     session.add(order)
@@ -97,11 +101,11 @@ def _checked(deps: Deps, session: Session, site: Site, new: NewOrder) -> NewOrde
     if not MIN_LIFETIME_S <= lifetime_s <= MAX_LIFETIME_S:
         raise InvalidRequest(f"An order lives {MIN_LIFETIME_S} to {MAX_LIFETIME_S} seconds.")
     return NewOrder(
-        reference=check_name(new.reference, "The reference", MAX_REFERENCE_CHARS),
+        reference=check_name(new.reference, _("The reference"), MAX_REFERENCE_CHARS),
         currency=new.currency,
         lines=lines,
         total_minor=total_minor,
-        customer_ref=new.customer_ref and check_name(new.customer_ref, "The customer"),
+        customer_ref=new.customer_ref and check_name(new.customer_ref, _("The customer")),
         metadata=_metadata(new.metadata),
         return_url=new.return_url and check_return_url(session, site.id, new.return_url),
         cancel_url=new.cancel_url and check_return_url(session, site.id, new.cancel_url),
@@ -236,7 +240,7 @@ def cancel_order(deps: Deps, session: Session, order: Order) -> Order:
     if locked.state == OrderState.CANCELLED:
         return locked
     if locked.state != OrderState.OPEN:
-        raise OrderClosed(f"The order is {locked.state}: it cannot be cancelled any more.")
+        raise OrderClosed(_("The order is paid or over: it cannot be cancelled any more."))
     locked.state, locked.closed_at = OrderState.CANCELLED, deps.clock()
     session.flush()
     tell(deps, session, locked, "order.cancelled")

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest, LastOwner, UnknownAccount
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.accounts import Account, AccountSession, Membership
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.deps import Deps
@@ -64,7 +65,7 @@ def add_member(deps: Deps, session: Session, merchant_id: str, account_id: str, 
     if account is None or account.closed_at is not None:
         raise UnknownAccount()
     if session.get(Membership, (merchant_id, account_id)) is not None:
-        raise InvalidRequest("They work for this merchant already.")
+        raise InvalidRequest(_("They work for this merchant already."))
     session.add(
         Membership(
             merchant_id=merchant_id,
@@ -157,5 +158,5 @@ def _keep_an_owner(deps: Deps, session: Session, merchant_id: str, leaving_id: s
         )
     )
     if not session.scalar(query):
-        raise LastOwner("This is the merchant's only owner. Make somebody else an owner first.")
+        raise LastOwner(_("This is the merchant's only owner. Make somebody else an owner first."))
     revoke_invitations_of(deps, session, merchant_id, leaving_id)

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from bitcache_server.models.accounts import QueuedMail
 from bitcache_server.models.ledger import Transfer
 from bitcache_server.models.operations import JobLease
-from bitcache_server.models.sales_book import SaleCursor
 from bitcache_server.models.webhooks import WebhookDelivery, WebhookEndpoint
 from bitcache_server.services.deps import Deps
+from bitcache_server.services.sales_book import read_through_id
 from bitcache_server.services.webhook_events import WAITING
 
 #: Some job begins every second, so after this time no process runs them.
@@ -85,6 +85,6 @@ def _oldest_mail(session: Session) -> int | None:
 
 
 def _oldest_unread(session: Session) -> int | None:
-    read_to = session.scalar(select(func.max(SaleCursor.through_id))) or 0
+    read_to = read_through_id(session)
     query = select(Transfer.created_at).where(Transfer.id > read_to).order_by(Transfer.id)
     return session.scalar(query.limit(1))

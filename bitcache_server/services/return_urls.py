@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidOrigin, ReturnUrlRefused
+from bitcache_server.i18n import mark as _
 from bitcache_server.services.origins import normalise_origin, origins_of
 
 MAX_URL_CHARS = 2_000
@@ -25,7 +26,7 @@ def check_return_url(session: Session, site_id: str, url: str) -> str:
     """
     origin, rest = split_address(url)
     if origin not in origins_of(session, site_id):
-        raise ReturnUrlRefused(f"{origin} is not an origin of this site.")
+        raise ReturnUrlRefused(_("%(origin)s is not an origin of this site."), origin=origin)
     return origin + rest
 
 
@@ -35,15 +36,19 @@ def split_address(url: str) -> tuple[str, str]:
     Raises ReturnUrlRefused for what is no plain absolute address of a web page.
     """
     if len(url) > MAX_URL_CHARS:
-        raise ReturnUrlRefused(f"The address is longer than {MAX_URL_CHARS} characters.")
+        raise ReturnUrlRefused(
+            _("%(what)s is longer than %(number)s characters."),
+            what=_("The address"),
+            number=MAX_URL_CHARS,
+        )
     if not _ADDRESS.fullmatch(url):
-        raise ReturnUrlRefused("Write a whole web address, such as https://www.example.org/done")
+        raise ReturnUrlRefused(_("Write a whole web address, such as https://www.example.org/done"))
     try:
         parts = urlsplit(url)
         if "@" in parts.netloc:
-            raise ReturnUrlRefused("The address must not hold a user name.")
+            raise ReturnUrlRefused(_("The address must not hold a user name."))
         origin = normalise_origin(f"{parts.scheme}://{parts.netloc}")
     except (InvalidOrigin, ValueError):
-        raise ReturnUrlRefused("The address has no host that can be read.") from None
+        raise ReturnUrlRefused(_("The address has no host that can be read.")) from None
     rest = url[len(parts.scheme) + len("://") + len(parts.netloc) :]
     return origin, rest if rest.startswith("/") else f"/{rest}"

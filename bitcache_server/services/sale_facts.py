@@ -82,7 +82,7 @@ class SaleFacts:
     def tax_of(self, bought: Bought, at: int) -> tuple[str, int]:
         """Return the site's tax, or that of an order whose lines all have another."""
         name, site_ppm = self.tax(bought.site_id, at)
-        rates = [*gross_by_rate(self.lines.get(bought.item_id, ()), site_ppm)]
+        rates = [*gross_by_rate(self.lines.get(bought.item_id, ()))]
         return name, rates[0] if len(rates) == 1 else site_ppm
 
     def rate(self, currency: str, at: int) -> RateHistory | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from bitcache_server.ledger import balances, chart
@@ -90,6 +90,11 @@ def _step(deps: Deps, session: Session, settled_id: int) -> int:
     walked = through_id - cursor.through_id
     cursor.through_id = through_id
     return walked
+
+
+def read_through_id(session: Session) -> int:
+    """Return the id of the transfer through which the ledger was read into the book."""
+    return session.scalar(select(func.max(SaleCursor.through_id))) or 0
 
 
 def _locked_cursor(session: Session) -> SaleCursor:

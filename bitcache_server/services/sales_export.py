@@ -202,7 +202,7 @@ class _Part:
 def _parts(one: _Booking) -> list[_Part]:
     """Return the parts of a sale by their tax, which add up to it."""
     sale = one.sale
-    by_rate = gross_by_rate(one.lines, sale.tax_ppm) or {sale.tax_ppm: 1}
+    by_rate = gross_by_rate(one.lines) or {sale.tax_ppm: 1}
     weights = list(by_rate.values())
 
     def shared(amount: int | None) -> Sequence[int | None]:

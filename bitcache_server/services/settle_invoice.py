@@ -275,7 +275,7 @@ def _undo_sale(deps: Deps, session: Session, invoice: Invoice) -> None:
         if grant.group_id == group_id and deps.settings.revoke_on_reorg:
             grant.revoked_at = now
     if invoice.item_id:
-        unsold(session, invoice.item_id, group_id)
+        unsold(deps, session, invoice.item_id, group_id)
 
 
 def give_grant(

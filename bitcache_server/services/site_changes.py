@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import ORDER_KIND, Item, Site
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.catalog import change_origins
@@ -54,7 +55,7 @@ def open_site(
 def rename_site(deps: Deps, session: Session, member: Member, site_id: str, name: str) -> None:
     """Give a site another name."""
     site = site_of_merchant(session, member.merchant_id, site_id)
-    before, site.name = site.name, check_name(name, "The site's name")
+    before, site.name = site.name, check_name(name, _("The site's name"))
     session.flush()
     if site.name != before:
         _note(deps, session, member, "site.renamed", site_id, before=before, after=site.name)
@@ -64,7 +65,7 @@ def allow_origin(deps: Deps, session: Session, member: Member, site_id: str, ori
     """Let pages of one more origin show the site's walls; raise InvalidOrigin."""
     site = site_of_merchant(session, member.merchant_id, site_id)
     if len(origins_of(session, site.id)) >= MAX_ORIGINS:
-        raise InvalidRequest(f"A site has at most {MAX_ORIGINS} origins.")
+        raise InvalidRequest(_("A site has at most %(number)s origins."), number=MAX_ORIGINS)
     change_origins(session, site.id, [origin], [])
     forget_refusal(session, site.id)
     _note(deps, session, member, "site.origin_added", site_id, origin=origin)
@@ -83,7 +84,7 @@ def rotate_secret(
     """Replace a site's secret; the one before works for one of the times above."""
     site = site_of_merchant(session, member.merchant_id, site_id)
     if overlap_s not in OVERLAPS_S:
-        raise InvalidRequest("Choose how long the old secret still works.")
+        raise InvalidRequest(_("Choose how long the old secret still works."))
     new = rotate_site_secret(deps, session, site.id, overlap_s)
     _note(deps, session, member, "site.secret_rotated", site_id, overlap_s=overlap_s)
     return new

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.colours import read_colour, text_on
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import SiteLook
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.deps import Deps
@@ -58,12 +59,14 @@ class Look:
 def read_look(theme: str, accent: str, radius_px: str, font: str) -> Look:
     """Return the look that a form says; raise InvalidRequest."""
     if theme not in THEMES:
-        raise InvalidRequest("The theme is light or dark, or follows the reader's system.")
+        raise InvalidRequest(_("The theme is light or dark, or follows the reader's system."))
     if font not in FONTS:
-        raise InvalidRequest("Choose one of the fonts.")
+        raise InvalidRequest(_("Choose one of the fonts."))
     radius = radius_px.strip()
     if radius and (not _NUMBER.fullmatch(radius) or int(radius) > MAX_RADIUS_PX):
-        raise InvalidRequest(f"Corners are rounded by 0 to {MAX_RADIUS_PX} pixels.")
+        raise InvalidRequest(
+            _("Corners are rounded by 0 to %(number)s pixels."), number=MAX_RADIUS_PX
+        )
     return Look(theme, read_colour(accent), int(radius) if radius else None, font)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from babel.dates import format_date, format_datetime, format_skeleton
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_decimal
 
 from bitcache_server.delivery.pdf import Column, Document
 from bitcache_server.domain.money import CURRENCY_EXPONENTS, exponent_of
@@ -27,6 +27,13 @@ def statement_pdf(deps: Deps, statement: MonthlyStatement, language: str) -> byt
         direction=direction(language),
         made_at=deps.clock(),
     )
+    with document:
+        _write(document, deps, statement, language)
+        return document.finish()
+
+
+def _write(document: Document, deps: Deps, statement: MonthlyStatement, language: str) -> None:
+    _ = translations(language).ugettext
     document.facts(_facts(deps, statement, language, _))
     if not statement.is_over:
         document.paragraph(_("The month is not over. This is what there is of it."), muted=True)
@@ -49,7 +56,6 @@ def statement_pdf(deps: Deps, statement: MonthlyStatement, language: str) -> byt
     if statement.days:
         document.heading(_("Day by day"))
         document.table(_day_columns(_), [_day_row(day, language) for day in statement.days])
-    return document.finish()
 
 
 def _facts(
@@ -66,11 +72,7 @@ def _facts(
     )
     made_at = datetime.fromtimestamp(deps.clock(), zone)
     values = [
-        str(
-            format_currency(
-                Decimal(minor).scaleb(-exponent_of(currency)), currency, locale=language
-            )
-        )
+        _fiat(minor, currency, language)
         for currency, minor in statement.fiat_minor.items()
         if currency in CURRENCY_EXPONENTS
     ]
@@ -136,3 +138,11 @@ def _day_row(day: DayOfMonth, language: str) -> list[str]:
 
 def _sats(amount_msat: int, language: str) -> str:
     return str(format_decimal(Decimal(amount_msat).scaleb(-3), "#,##0.000", locale=language))
+
+
+def _fiat(amount_minor: int, currency: str, language: str) -> str:
+    """Return an amount with all decimals of its currency and its code, as on every page."""
+    exponent = exponent_of(currency)
+    pattern = f"#,##0.{'0' * exponent}" if exponent else "#,##0"
+    major = Decimal(amount_minor).scaleb(-exponent)
+    return f"{format_decimal(major, pattern, locale=language)} {currency}"

@@ -18,7 +18,7 @@ def paywall_tag(public_url: str, item: Item, theme: str = "") -> str:
     """
     pay_url = escape(f"{public_url}/pay/{item.id}")
     look = f' theme="{escape(theme)}"' if theme else ""
-    what = "Buy the file" if item.file_path is not None else "Read the rest of"
+    what = "Buy the file" if item.kind == "file" else "Read the rest of"
     lines = [
         f'<bitcache-paywall item="{escape(item.id)}"{look}>',
         f'  <a slot="no-script" href="{pay_url}">{what} “{escape(item.title)}”</a>',

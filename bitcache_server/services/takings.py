@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 
 from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.money import MSAT_PER_BTC, ceil_div, exponent_of
-from bitcache_server.models.catalog import Item, Merchant, Site
+from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.sales_book import RateHistory, Sale
-from bitcache_server.models.visits import ItemDay, TakingQuarter
+from bitcache_server.models.visits import TakingQuarter
 from bitcache_server.services.local_days import (
     Period,
     begin_of,
@@ -76,26 +76,13 @@ class Takings:
     month: Compared
     days: Sequence[DaySum]
     """The last ``CHART_DAYS``, oldest first."""
-    since: int
-    """When the first of them began."""
-
-
-@dataclass(frozen=True)
-class BestSeller:
-    """What sold, and what it brought."""
-
-    item_id: str
-    title: str
-    sales: int
-    msat: int
 
 
 def takings(session: Session, merchant: Merchant, now: int) -> Takings:
     """Return a merchant's takings; only reads, a few indexed queries."""
     zone, today = merchant.time_zone, today_in(merchant.time_zone, now)
     week, month = monday_of(today), month_of(today)
-    first_chart_day = today - timedelta(days=CHART_DAYS - 1)
-    earliest = min(month_before(today), first_chart_day, week - timedelta(days=7))
+    earliest = min(month_before(today), _first_of_chart(today), week - timedelta(days=7))
     book = _Book(session, merchant, period(zone, earliest, today + timedelta(days=1)))
 
     def compared(begin: date, before: date) -> Compared:
@@ -111,25 +98,16 @@ def takings(session: Session, merchant: Merchant, now: int) -> Takings:
         week=compared(week, week - timedelta(days=7)),
         month=compared(month, month_before(today)),
         days=[DaySum(day, book.sum(period(zone, day, day + timedelta(days=1)))) for day in days],
-        since=begin_of(zone, first_chart_day),
     )
 
 
-def best_sellers(session: Session, merchant_id: str, since: int, limit: int) -> list[BestSeller]:
-    """Return what brought most from the day of ``since`` (UTC) on, without what was given back."""
-    msat, sales = func.sum(ItemDay.revenue_msat), func.sum(ItemDay.paid)
-    query = (
-        select(Item.id, Item.title, sales, msat)
-        .join(Site, Site.id == Item.site_id)
-        .join(ItemDay, ItemDay.item_id == Item.id)
-        .where(Site.merchant_id == merchant_id, ItemDay.day >= since // SECONDS_PER_DAY)
-        .group_by(Item.id, Item.title)
-        .having(sales > 0)
-        .order_by(msat.desc(), Item.id)
-        .limit(limit)
-    )
-    found = session.execute(query)
-    return [BestSeller(item_id, title, int(n), int(sum_)) for item_id, title, n, sum_ in found]
+def begin_of_chart(zone_name: str, now: int) -> int:
+    """Return when the first of the last ``CHART_DAYS`` began in a merchant's time zone."""
+    return begin_of(zone_name, _first_of_chart(today_in(zone_name, now)))
+
+
+def _first_of_chart(today: date) -> date:
+    return today - timedelta(days=CHART_DAYS - 1)
 
 
 def sales_of_item(session: Session, merchant_id: str, item_id: str, limit: int) -> Sequence[Sale]:

@@ -3,6 +3,7 @@
 import re
 
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.i18n import mark as _
 
 MAX_NAME_CHARS = 200
 #: What a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
@@ -15,11 +16,13 @@ def check_text(text: str, what: str) -> str:
     PostgreSQL stores no null byte and neither engine stores half a surrogate pair.
     """
     if "\x00" in text:
-        raise InvalidRequest(f"{what} contains a null byte.")
+        raise InvalidRequest(_("%(what)s contains a null byte."), what=what)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest(f"{what} contains half a character (a lone surrogate).") from None
+        raise InvalidRequest(
+            _("%(what)s contains half a character (a lone surrogate)."), what=what
+        ) from None
     return text
 
 
@@ -27,11 +30,13 @@ def check_name(text: str, what: str, max_chars: int = MAX_NAME_CHARS) -> str:
     """Return a one-line name without outer spaces; raise InvalidRequest when it is none."""
     name = check_text(text, what).strip()
     if not name:
-        raise InvalidRequest(f"{what} is empty.")
+        raise InvalidRequest(_("%(what)s is empty."), what=what)
     if len(name) > max_chars:
-        raise InvalidRequest(f"{what} is longer than {max_chars} characters.")
+        raise InvalidRequest(
+            _("%(what)s is longer than %(number)s characters."), what=what, number=max_chars
+        )
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise InvalidRequest(f"{what} contains a control character.")
+        raise InvalidRequest(_("%(what)s contains a control character."), what=what)
     return name
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from bitcache_server import netguard
 from bitcache_server.domain.errors import InvalidRequest, UnknownEndpoint, WebhookUrlRefused
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Merchant, Site
 from bitcache_server.models.webhooks import WebhookEndpoint
 from bitcache_server.services.audit_trail import note
@@ -73,9 +74,11 @@ def add_endpoint(
     # Of two calls at once the second waits here, so that the limit holds.
     session.execute(select(Merchant.id).where(Merchant.id == by.merchant_id).with_for_update())
     if _count(session, by.merchant_id) >= MAX_ENDPOINTS:
-        raise InvalidRequest(f"A merchant has {MAX_ENDPOINTS} endpoints at most.")
+        raise InvalidRequest(
+            _("A merchant has %(number)s endpoints at most."), number=MAX_ENDPOINTS
+        )
     if _count_made_since(session, by.merchant_id, deps.clock() - 3_600) >= MAX_MADE_PER_HOUR:
-        raise InvalidRequest("Many endpoints were added within an hour. Try again later.")
+        raise InvalidRequest(_("Many endpoints were added within an hour. Try again later."))
     endpoint_id = new_id("we")
     secret, sealed = new_secret(deps, endpoint_id)
     endpoint = WebhookEndpoint(
@@ -216,7 +219,7 @@ def _url(deps: Deps, text: str) -> str:
     """Return an address that can be sent to; its name is looked up at each delivery."""
     allow_local = deps.settings.webhook_allow_local
     try:
-        url = netguard.checked_url(check_name(text, "The address", 2_000), allow_local)
+        url = netguard.checked_url(check_name(text, _("The address"), 2_000), allow_local)
         if literal := netguard.literal_address(url.host):
             netguard.check_addresses(url.host, [literal], allow_local)
         elif netguard.is_loopback_name(url.host) and not allow_local:
@@ -227,7 +230,7 @@ def _url(deps: Deps, text: str) -> str:
 
 
 def _description(text: str) -> str:
-    return check_name(text, "The description", MAX_NAME_CHARS) if text.strip() else ""
+    return check_name(text, _("The description"), MAX_NAME_CHARS) if text.strip() else ""
 
 
 def _types(names: Sequence[str]) -> str:
@@ -238,7 +241,7 @@ def _types(names: Sequence[str]) -> str:
         if name not in EVENT_TYPES:
             raise InvalidRequest(f"There is no event type {name[:40]!r}.")
     if not names:
-        raise InvalidRequest("Choose at least one event type.")
+        raise InvalidRequest(_("Choose at least one event type."))
     return " ".join(name for name in EVENT_TYPES if name in names)
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import InvalidRequest
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.session import require_write_transaction, write_transaction
 from bitcache_server.models.webhooks import (
     WebhookAttempt,
@@ -24,6 +25,8 @@ from bitcache_server.services.webhook_views import get_event
 
 #: So many events are sent again with one call.
 MAX_REPLAYED = 10_000
+#: No range is sent again while so many events wait for the endpoint.
+MAX_WAITING = 50_000
 _FORGET_CHUNK = 500
 _TEST = "test"
 
@@ -88,8 +91,9 @@ def replay_range(deps: Deps, session: Session, by: By, endpoint_id: str, span: S
     """
     require_write_transaction(session)
     if span.since > span.until:
-        raise InvalidRequest("The end is before the beginning.")
+        raise InvalidRequest(_("The end is before the beginning."))
     endpoint = _receiving(session, by, endpoint_id)
+    _require_room(session, endpoint)
     numbers, next_since = _events_of(session, endpoint, span)
     count = 0
     for start in range(0, len(numbers), _FORGET_CHUNK):
@@ -132,8 +136,17 @@ def forget_webhooks(deps: Deps, session: Session) -> None:
 def _receiving(session: Session, by: By, endpoint_id: str) -> WebhookEndpoint:
     endpoint = endpoint_for(session, by, endpoint_id)
     if not endpoint.enabled:
-        raise InvalidRequest("The endpoint is switched off; switch it on first.")
+        raise InvalidRequest(_("The endpoint is switched off; switch it on first."))
     return endpoint
+
+
+def _require_room(session: Session, endpoint: WebhookEndpoint) -> None:
+    waiting = select(WebhookDelivery.id).where(
+        WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.state == WAITING
+    )
+    some = waiting.limit(MAX_WAITING).subquery()
+    if session.scalar(select(func.count()).select_from(some)) == MAX_WAITING:
+        raise InvalidRequest(_("Very many events wait for this endpoint already. Try again later."))
 
 
 def _events_of(

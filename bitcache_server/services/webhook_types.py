@@ -115,6 +115,8 @@ EVENT_TYPES: dict[str, tuple[type[BaseModel], str]] = {
     "invoice.credited": (InvoiceData, "Money came late or was too much; its payer can use it."),
     "order.created": (OrderData, "An order was placed."),
     "order.paid": (OrderData, "An order is paid."),
+    "order.reopened": (OrderData, "The payment of an order vanished; it can be paid again."),
+    "order.refunded": (OrderData, "An order was paid and given back."),
     "order.cancelled": (OrderData, "An order was cancelled."),
     "order.expired": (OrderData, "An order was not paid in time."),
     "payout.sent": (PayoutData, "A payout is final."),

@@ -2,7 +2,7 @@
 
 Both shops are measured in turns in one process; the time that the database takes is counted
 apart from the rest, statement by statement. The sales come into the book as they do in life:
-the ledger is filled, and the job reads it.
+the ledger is filled, the job reads it, and another one writes the checkpoints of balances.
 """
 
 import time
@@ -19,6 +19,7 @@ from sqlalchemy import event, text
 from bitcache_server.extensions import db
 from bitcache_server.models import migrate
 from bitcache_server.models.session import write_transaction
+from bitcache_server.services.housekeeping import checkpoint_balances
 from bitcache_server.services.sales_book import sales_book
 from tests.bench.table import Row
 from tests.support.dashboard import Person, sign_in
@@ -158,6 +159,7 @@ def _shop(url: str, sales: int) -> Iterator[Shop]:
             while sales_book(world.deps, world.session):
                 pass
             book_s = time.perf_counter() - began
+            checkpoint_balances(world.deps, world.session)
             with db.engine.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 connection.execute(text("VACUUM ANALYZE"))

@@ -186,3 +186,26 @@ def test_a_page_reads_from_the_right(windows: Windows, name: str) -> None:
         page.set_viewport_size(viewport)  # type: ignore[arg-type]  # Playwright's own type
         assert not page.evaluate(WIDE), viewport
     assert objections(page, *BY_WORDS) == []
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_places_are_one_row_on_a_phone_and_a_menu_without_scripts(
+    windows: Windows, lang: str
+) -> None:
+    with windows.shop.context(windows.browser, "owner", java_script_enabled=False) as context:
+        page = context.new_page()
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # Playwright's own type
+        windows.shop.open(page, windows.shop.screens["items"], lang)
+        places = page.locator("nav.places")
+        box = places.bounding_box()
+        assert box is not None
+        assert box["height"] < 60
+        assert places.get_by_role("link").count() == 0
+        places.locator("summary").click()
+        assert places.get_by_role("link").count() == 12
+        places.locator("details [aria-current=page]").wait_for()
+        places.locator("details a[href$='/sales']").click()
+        page.wait_for_url("**/sales")
+        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]  # Playwright's own type
+        assert places.get_by_role("link").count() == 12
+        assert not places.locator("summary").is_visible()

@@ -97,6 +97,34 @@ def test_another_address_begins_anew(world: World) -> None:
     assert account_of(world, ADDRESS).email is None
 
 
+def test_an_address_is_for_whoever_confirms_it(either: World) -> None:
+    squatter = Visitor(either)
+    squatter.sign_up(login=ADDRESS)
+    owner = Visitor(either)
+    owner.sign_up(login="ada")
+    owner.post("/account/address", email=ADDRESS)
+    assert owner.post("/account/login", login=ADDRESS).status_code == 409
+    first, second = [code_in(text) for _, text in mails(either)]
+    assert owner.post("/account/email", code=second).status_code == 303
+    assert squatter.is_signed_in()
+    assert ADDRESS not in squatter.get("/account").text
+    assert "Changed the name to sign in with" in squatter.get("/account/log").text
+    # The link to the address that is theirs no more confirms nothing.
+    assert squatter.post("/account/email", code=first).status_code == 403
+    assert owner.post("/account/login", login=ADDRESS).status_code == 303
+    assert account_of(either, ADDRESS).id == owner.account_id
+    assert Visitor(either).enter(ADDRESS).status_code == 303
+
+
+def test_an_address_that_was_confirmed_stays_a_name_to_sign_in_with(either: World) -> None:
+    owner = ada(either)
+    other = Visitor(either)
+    other.sign_up(login="bob")
+    other.post("/account/address", email=ADDRESS)
+    assert other.post("/account/email", code=code_in(mails(either)[-1][1])).status_code == 303
+    assert account_of(either, ADDRESS).id == owner.account_id
+
+
 def test_nobody_learns_which_names_there_are(either: World) -> None:
     ada(either)
     Visitor(either).sign_up(login="unverified@example.org")

@@ -11,9 +11,12 @@ from bitcache_server.models.session import write_transaction
 from bitcache_server.services import webhook_replays
 from bitcache_server.services.webhook_events import emit
 from tests.support.api import assert_refused, call
+from tests.support.dashboard import sign_in
 from tests.support.receivers import receiver, saying
 from tests.support.webhooks import another_secret, deliver, listen, listening_world, states
 from tests.support.world import World
+
+SINCE = {"since": "2026-01-01T00:00"}
 
 
 @pytest.fixture
@@ -82,6 +85,37 @@ def test_many_go_in_parts(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert first == {"count": 2, "next_since": since + 2}
     rest = replay(shop, other, since=first["next_since"]).get_json()
     assert rest == {"count": 1, "next_since": None}
+
+
+def test_no_more_go_again_while_very_many_wait(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_replays, "MAX_WAITING", 2)
+    made = listen(shop, "https://shop.example/").endpoint.id
+    change_items(shop, 1)
+    assert replay(shop, made, since=0, delivered_too=True).status_code == 202
+    change_items(shop, 1)
+    refused = replay(shop, made, since=0)
+    assert_refused(shop, refused, 422, "invalid_request")
+    assert "Very many events wait" in refused.text
+
+
+def test_who_asks_very_often_is_asked_to_wait(tmp_path: Path, database_url: str) -> None:
+    limit = {"limit_replays_per_merchant": "3/hour"}
+    with listening_world(tmp_path, database_url, **limit) as shop:
+        made = listen(shop, "https://shop.example/").endpoint.id
+        change_items(shop, 1)
+        event = call(shop, "GET", "/v1/events", shop.secret).get_json()["events"][0]["id"]
+        assert replay(shop, made, since=0).status_code == 202
+        assert replay(shop, made, event=event).status_code == 202
+        test = f"/v1/webhook-endpoints/{made}/test"
+        assert call(shop, "POST", test, shop.secret, json={}).status_code == 202
+        owner = sign_in(shop)
+        for path, form in ((f"./webhooks/{made}/test", {}), (f"./webhooks/{made}/replay", SINCE)):
+            assert owner.post(path, form).status_code == 429
+        for answer in (replay(shop, made, since=0), call(shop, "POST", test, shop.secret, json={})):
+            assert_refused(shop, answer, 429, "rate_limited")
+        assert owner.post("./webhooks/deliveries/1/again", {}).status_code == 429
 
 
 def test_only_what_the_endpoint_wants(shop: World) -> None:

@@ -80,7 +80,7 @@ def test_the_list_shows_price_and_figures(world: World, person: Person) -> None:
     assert titles(page.text) == ["A song", "On engines"] or titles(page.text)[::-1] == [
         "A song", "On engines",
     ]  # fmt: skip
-    assert "$0.05" in page.text
+    assert "0.05 USD" in page.text
     assert "7,000 sats" in page.text
     assert "25%" in page.text
     assert "9,800 sats" in page.text
@@ -197,7 +197,7 @@ def test_many_are_changed_after_a_look(world: World, person: Person) -> None:
     form: dict[str, object] = {"item": ids, "deed": "raise", "percent": "10"}
     asked = person.post("./items/bulk?order=title", form)
     assert asked.status_code == 200
-    assert "$0.06" in asked.text
+    assert "0.06 USD" in asked.text
     assert "7,700 sats" in asked.text
     assert price_of(world, world.file_id) == ("SAT", 7_000, None)
     done = person.post("./items/bulk?order=title", {**form, "seen": seen_of(asked.text)})

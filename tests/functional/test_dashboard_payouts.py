@@ -7,6 +7,7 @@ import pytest
 
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.payouts import Payout
+from bitcache_server.models.session import write_transaction
 from bitcache_server.services.members import Role
 from bitcache_server.services.payout_overview import transaction_url
 from tests.support.dashboard import Person, sign_in
@@ -62,6 +63,33 @@ def test_an_owner_gives_a_destination_and_is_paid_once_however_often_the_form_is
     assert one.status_code == 200
     assert ADDRESS in one.text
     assert_payouts_sound(world)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "lang", "words"),
+    [
+        (3_600, "en", "Every hour"), (7_200, "en", "Every 2 hours"), (7_200, "ar", "كل ساعتين"),
+        (10_800, "ar", "كل 3 ساعات"), (7_201, "de", "Alle 3 Stunden"),
+    ],
+)  # fmt: skip
+def test_a_schedule_of_the_command_line_is_said_in_hours(
+    sqlite_world: World, every_s: int, lang: str, words: str
+) -> None:
+    with write_transaction(sqlite_world.session):
+        kept = sqlite_world.session.get_one(Merchant, sqlite_world.merchant_id)
+        kept.payout_every_s = every_s
+    assert words in sign_in(sqlite_world).get(f"./payouts?lang={lang}").text
+
+
+@pytest.mark.parametrize(
+    ("msat", "words"),
+    [(1_000, "1 sat waits for you"), (2_000, "2 sats wait for you"), (500, "0.5 sats wait")],
+)
+def test_money_without_a_destination_is_spoken_of_as_one_or_many(
+    sqlite_world: World, msat: int, words: str
+) -> None:
+    earn(sqlite_world, msat)
+    assert words in sign_in(sqlite_world).get(".").text
 
 
 def test_what_is_wrong_is_said_beside_what_was_typed(world: World) -> None:

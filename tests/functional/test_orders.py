@@ -1,15 +1,19 @@
 """An order is paid once, and no money that was sent for it is ever lost."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bitcache_server.domain.errors import OrderClosed, RefundNotOffered
 from bitcache_server.models.session import write_transaction
+from bitcache_server.models.webhooks import WebhookEvent
 from bitcache_server.services.items import list_items
 from bitcache_server.services.orders import expire_orders
 from bitcache_server.services.refund import undo_purchase
+from bitcache_server.services.webhook_endpoints import By, add_endpoint
 from tests.support.api import assert_problem, at_once, call
 from tests.support.clicks import open_clicker
 from tests.support.orders import (
@@ -200,6 +204,33 @@ def test_a_payment_that_vanishes_opens_the_order_again(shop: World) -> None:
     shop.pay(other)
     shop.mine()
     assert read_order(shop, order["id"])["holder"] == other.id
+
+
+def told(shop: World) -> list[tuple[str, str]]:
+    """Return type and state of what the shop was told, oldest first."""
+    shop.session.rollback()
+    query = select(WebhookEvent.type, WebhookEvent.data).order_by(WebhookEvent.number)
+    return [(name, json.loads(data)["state"]) for name, data in shop.session.execute(query)]
+
+
+def test_whoever_listens_hears_that_an_order_is_open_again_or_given_back(shop: World) -> None:
+    with write_transaction(shop.session):
+        wanted = ["order.paid", "order.reopened", "order.refunded"]
+        url = "https://shop.example/"
+        add_endpoint(shop.deps, shop.session, By(shop.merchant_id), url, "", wanted)
+    order = sat_order(shop)
+    reference = shop.pay(begin(shop, order))
+    shop.rail.double_spend(reference)
+    shop.check_unconfirmed()
+    so_far = [("order.paid", "paid"), ("order.reopened", "open")]
+    assert told(shop) == so_far
+    shop.pay(begin(shop, order))
+    shop.mine()
+    paid = read_order(shop, order["id"])
+    body = {"holder": paid["holder"], "item": paid["item"]}
+    for _ in range(2):
+        call(shop, "POST", "/v1/refunds", shop.secret, json=body)
+    assert told(shop) == [*so_far, ("order.paid", "paid"), ("order.refunded", "refunded")]
 
 
 def test_a_balance_pays_an_order_once(shop: World) -> None:

@@ -79,7 +79,7 @@ def test_an_order_by_hand(sqlite_world: World, person: Person) -> None:
         ({"price_0": "4.505"}, "EUR has 2 decimals"),
         ({"price_0": "ten"}, "Give the price as a text"),
         ({"quantity_0": "1.5"}, "A quantity is a whole number"),
-        ({"tax_0": "a lot"}, "Write a tax rate in per cent"),
+        ({"tax_0": "a lot"}, "Give the tax rate in per cent"),
         ({"title_0": "", "price_0": "", "title_1": "", "price_1": ""}, "at least one line"),
         ({"return_url": "https://evil.example/"}, "not an origin of this site"),
         ({"price_1": "-500"}, "An order must cost more than 0"),

@@ -14,6 +14,7 @@ from bitcache_server.extensions import db
 from bitcache_server.ledger import balances
 from bitcache_server.ledger.spend import spend_within
 from bitcache_server.models.catalog import Item
+from bitcache_server.models.sales_book import SiteTax
 from bitcache_server.models.session import write_transaction
 from bitcache_server.models.visits import ItemDay, TakingQuarter
 from bitcache_server.models.webhooks import WebhookEvent
@@ -113,9 +114,18 @@ def test_a_price_in_dollars_that_became_one_in_sats_is_that_of_its_invoice(world
 
 
 def test_an_order_is_booked_with_the_taxes_of_its_lines(world: World) -> None:
-    """The site's own rate is that of the line which names none."""
+    """The line that names no rate has the site's as it was when the order was made."""
     tax(world, 70_000)
-    pay_order(world, make_order(world))
+    order = make_order(world, reference="A-7")
+    assert [line["tax_ppm"] for line in order["lines"]] == [190_000, 70_000]
+    assert [one["tax_minor"] for one in order["taxes"]] == [160, 16]
+    with write_transaction(world.session):
+        later = world.clock() + 1
+        world.session.add(SiteTax(site_id=world.site_id, since=later, name="MwSt.", tax_ppm=50_000))
+    world.clock.pass_time(1)
+    # The same call again is the same order, whatever the site's rate has become.
+    assert make_order(world, reference="A-7") == order
+    pay_order(world, order)
     book(world)
     whole = {row["sale"]: row for row in rows_of(world, "./sales.csv")}
     dear, cheap = rows_of(world, f"./sales/accounting.csv?month={MONTH}")
@@ -135,6 +145,18 @@ def test_an_order_is_booked_with_the_taxes_of_its_lines(world: World) -> None:
         assert parts[0] == sum(parts[1:])
     assert sold["value"] == f"{TOTAL_MINOR / 100:.2f}"
     assert_nothing_lost(world)
+
+
+def test_an_order_made_before_its_site_had_a_tax_has_none(world: World) -> None:
+    order = make_order(world, lines=[{"title": "Tea", "unit_minor": 300}], total_minor=300)
+    tax(world, 70_000)
+    assert (order["lines"][0]["tax_ppm"], order["taxes"]) == (None, [])
+    pay_order(world, order)
+    book(world)
+    (row,) = rows_of(world, f"./sales/accounting.csv?month={MONTH}")
+    assert (row["tax_percent"], row["gross"], row["tax"], row["net"]) == (
+        "0", "3.00", "0.00", "3.00",
+    )  # fmt: skip
 
 
 def test_an_order_of_one_rate_has_it_in_the_book(world: World) -> None:

@@ -51,7 +51,7 @@ def test_an_accountant_sees_sales_and_sums(world: World) -> None:
     book(world)
     page = sign_in(world, Role.ACCOUNTANT).get("./sales")
     assert page.status_code == 200
-    for words in ("A song", "On engines", "12,000 sats", "$0.07", "11,880 sats", "$0.12"):
+    for words in ("A song", "On engines", "12,000 sats", "0.07 USD", "11,880 sats", "0.12 USD"):
         assert words in page.text, words
     assert_nothing_lost(world)
 
@@ -164,7 +164,7 @@ def test_one_sale_in_full(world: World) -> None:
     page = sign_in(world, Role.ACCOUNTANT).get(f"./sales/{sale.id}")
     assert page.status_code == 200
     for words in (
-        "On engines", purchase.id, reference, "5,000 sats", "50 sats", "4,950 sats", "$0.05",
+        "On engines", purchase.id, reference, "5,000 sats", "50 sats", "4,950 sats", "0.05 USD",
         "1000 USD for one bitcoin", "Open for ever", sale.group_id, "Counts",
     ):  # fmt: skip
         assert words in page.text, words

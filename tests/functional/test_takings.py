@@ -5,10 +5,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bitcache_server.models.catalog import Merchant
+from bitcache_server.domain.clock import SECONDS_PER_DAY
+from bitcache_server.models.catalog import Item, Merchant
 from bitcache_server.models.sales_book import RateHistory
 from bitcache_server.models.session import write_transaction
-from bitcache_server.services.takings import Takings, best_sellers, takings
+from bitcache_server.services.funnels import Funnel, Glance, glance
+from bitcache_server.services.sale_sums import add_to_item_days
+from bitcache_server.services.takings import Takings, takings
+from tests.support.shops import sell_at
 from tests.support.takings import add_sales, sale
 from tests.support.world import World
 
@@ -117,8 +121,25 @@ def test_what_is_given_back_counts_on_the_day_of_that(world: World) -> None:
     found = read(world)
     assert by_day(found) == {date(2026, 5, 10): 58_000, date(2026, 5, 18): -57_000}
     assert (found.month.now.msat, found.month.now.sales) == (1_000, 1)
-    best = best_sellers(world.session, world.merchant_id, 0, 5)
-    assert [(one.item_id, one.sales, one.msat) for one in best] == [(world.article_id, 1, 1_000)]
+    (best,) = glance(world.session, world.merchant_id, 0).best
+    assert (best.item_id, best.sum.paid, best.sum.revenue_msat) == (world.article_id, 1, 1_000)
+
+
+def test_the_best_come_first_and_of_the_unsold_the_most_seen(world: World) -> None:
+    settle(world, BERLIN, 2026, 5, 20, 12)
+    now, day = world.clock(), world.clock() // SECONDS_PER_DAY
+    names = [sell_at(world, 1) for _ in range(7)]
+    add_sales(world, *(sale(world, now, 1_000 + n, n, item_id=one) for n, one in enumerate(names)))
+    seen = [sell_at(world, 1) for _ in range(5)]
+    with write_transaction(world.session):
+        counted = {(one, day): {"seen": 49 + n} for n, one in enumerate(seen)}
+        add_to_item_days(world.session, counted)
+        world.session.get_one(Item, seen[4]).archived_at = now
+    found = glance(world.session, world.merchant_id, now)
+    assert [one.item_id for one in found.best] == names[:1:-1]
+    assert [one.item_id for one in found.unsold] == [seen[3], seen[2], seen[1]]
+    assert found.whole.paid == 7
+    assert found.whole.seen == sum(range(49, 54))
 
 
 def test_worth_is_that_of_the_time_of_the_sale(world: World) -> None:
@@ -155,4 +176,4 @@ def test_nobody_elses_sales_are_counted(world: World) -> None:
     theirs = sale(world, world.clock(), 1_000, merchant_id="me_other", item_id="it_other")
     add_sales(world, theirs)
     assert read(world).month.now.sales == 0
-    assert best_sellers(world.session, world.merchant_id, 0, 5) == []
+    assert glance(world.session, world.merchant_id, 0) == Glance(Funnel(), [], [])

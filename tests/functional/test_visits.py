@@ -13,7 +13,7 @@ from bitcache_server.extensions import db
 from bitcache_server.http import visits as writer
 from bitcache_server.models.visits import ItemDay
 from bitcache_server.services import visits
-from bitcache_server.services.funnels import funnel_of_merchant, funnels
+from bitcache_server.services.funnels import funnels, glance
 from bitcache_server.services.visit_counts import MOST_KEPT, VisitCounts
 from bitcache_server.services.visits import write_counts
 from tests.support.takings import add_sales, sale
@@ -159,11 +159,11 @@ def test_the_way_from_seeing_to_paying(world: World) -> None:
     )
     written(world)
     # Two invoices, one click that paid, one for which the balance was too small.
-    whole = funnel_of_merchant(world.session, world.merchant_id, now - 60)
+    whole = glance(world.session, world.merchant_id, now - 60).whole
     assert (whole.seen, whole.started, whole.paid, whole.revenue_msat) == (10, 4, 2, 196_000)
     ids = [world.article_id, world.file_id]
     each = funnels(world.session, ids, now - 60)
     assert each[world.article_id] == whole
     assert each[world.file_id].seen == 0
-    later = funnel_of_merchant(world.session, world.merchant_id, now + SECONDS_PER_DAY)
+    later = glance(world.session, world.merchant_id, now + SECONDS_PER_DAY).whole
     assert (later.seen, later.started, later.paid) == (0, 0, 0)

@@ -99,7 +99,7 @@ def test_what_is_wrong_is_said_with_what_was_typed(shop: World, owner: Person) -
             "type": "order.paid"}  # fmt: skip
     answer = owner.post("./webhooks", form)
     assert answer.status_code == 422
-    assert "internal address" in answer.text
+    assert "https addresses on the public internet" in answer.text
     assert 'value="https://10.0.0.1/x"' in answer.text
     assert re.search(r'value="order.paid" checked', answer.text)
     assert endpoints(shop) == []

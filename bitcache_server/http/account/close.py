@@ -7,7 +7,7 @@ from bitcache_server.http.account.access import forget, require_confirmed
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import SIGN_IN, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.account_sessions import SignedIn
 from bitcache_server.services.accounts import close_account
@@ -51,6 +51,6 @@ def _page(known: SignedIn, error: BitcacheError | None = None) -> Response:
         "account/close.html",
         here="security",
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
         merchants=merchants_of(session(), known.account_id),
     )

@@ -8,7 +8,7 @@ from bitcache_server.http.account.door import BASE, ways
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import SIGN_IN, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.http.limits import SIGN_INS, check_limit, check_mail
 from bitcache_server.services.accounts import compared_name
 from bitcache_server.services.mail_links import ask_reset, reset_password, verify_email
@@ -66,7 +66,7 @@ def verify() -> Response:
         return page(
             "account/email.html",
             status=status_of(type(error)),
-            failed=gettext(error.detail),
+            failed=said(error),
             code="",
         )
     return make_response(redirect(f"{BASE if known else SIGN_IN}?done=email", 303))
@@ -76,7 +76,7 @@ def _reset_page(error: BitcacheError | None = None) -> Response:
     return page(
         "account/reset.html",
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
         code=request.values.get("code", ""),
         over=isinstance(error, LinkInvalid),
         ways=ways(),

@@ -10,7 +10,7 @@ from bitcache_server.http.account.door import BASE, ways
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext, prefer
+from bitcache_server.http.language import gettext, prefer, said
 from bitcache_server.http.limits import SIGN_IN_FAILURES, check_limit, check_mail
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.account_sessions import SignedIn
@@ -85,7 +85,7 @@ def _page(known: SignedIn, error: BitcacheError | None = None) -> Response:
         "account/profile.html",
         here="profile",
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
         notice=gettext(notice) if notice else "",
         account_row=account,
         name=typed.get("name", account.name),

@@ -8,7 +8,7 @@ from bitcache_server.http.account.door import HOME, SECURITY, ways
 from bitcache_server.http.back import next_path
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.http.limits import RECOVERIES, check_limit
 from bitcache_server.http.user_agent import device_label
 from bitcache_server.services.account_sessions import ACCOUNTS, SignedIn, leave_account
@@ -40,7 +40,7 @@ def with_code() -> Response:
     try:
         cookie = in_transaction(session(), lambda: _sign_in(text, before))
     except RecoveryCodeInvalid as error:
-        return _page(gettext(error.detail), 403)
+        return _page(said(error), 403)
     response = make_response(redirect(next_path(SECURITY), 303))
     keep_signed_in(response, cookie)
     return response

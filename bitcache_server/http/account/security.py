@@ -14,7 +14,7 @@ from bitcache_server.http.account.recovery import FORM
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.account_sessions import ACCOUNTS, SignedIn
 from bitcache_server.services.accounts import get_account
@@ -70,7 +70,7 @@ def _page(known: SignedIn, error: BitcacheError | None = None) -> Response:
         scripts=True,
         here="security",
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
         notice=gettext(notice) if notice else "",
         confirmed=is_confirmed(),
         login=account.login,

@@ -18,7 +18,7 @@ from bitcache_server.http.back import next_path
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.http.limits import SIGN_UPS, check_limit
 from bitcache_server.http.user_agent import device_label
 from bitcache_server.services.account_sessions import (
@@ -88,7 +88,7 @@ def _page(values: Mapping[str, str], error: BitcacheError | None = None) -> Resp
         "account/sign_up.html",
         scripts=True,
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
         form=form,
         invitation=invitation,
         next=after_sign_up(form["invitation"]),

@@ -7,7 +7,7 @@ from bitcache_server.http.account.access import require_confirmed
 from bitcache_server.http.account.door import SECURITY
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.http.qr import qr_svg
 from bitcache_server.services.accounts import get_account
 from bitcache_server.services.once import in_transaction
@@ -57,7 +57,7 @@ def turn_on() -> Response:
     try:
         in_transaction(session(), lambda: turn_on_totp(deps(), session(), known, code))
     except InvalidRequest as error:
-        return _page(pending, gettext(error.detail), 422)
+        return _page(pending, said(error), 422)
     return make_response(redirect(f"{SECURITY}?done=totp", 303))
 
 

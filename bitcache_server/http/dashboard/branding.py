@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.branding import (
     MAX_LEGAL_CHARS,
@@ -47,7 +47,6 @@ def show(merchant_id: str) -> ResponseReturnValue:
 
 
 def _show(member: Member, error: InvalidRequest | None = None) -> ResponseReturnValue:
-    done = NOTICES.get(request.args.get("done", ""))
     brand = brand_of(session(), member.merchant_id)
     kept = {name: getattr(brand, name) for name in FIELDS}
     return page(
@@ -57,8 +56,8 @@ def _show(member: Member, error: InvalidRequest | None = None) -> ResponseReturn
         look=brand,
         typed={**kept, **request.form} if error else kept,
         max_legal_chars=MAX_LEGAL_CHARS,
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 

@@ -9,29 +9,27 @@ from babel.dates import format_date, format_skeleton
 from flask import Blueprint, Response
 from markupsafe import Markup, escape
 
+from bitcache_server.domain.money import MSAT_PER_SAT
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.chart import Chart, draw
 from bitcache_server.http.dashboard.look import page
-from bitcache_server.http.language import gettext, language, number_words, time_words
+from bitcache_server.http.language import gettext, language, ngettext, time_words
 from bitcache_server.http.money import sats
 from bitcache_server.i18n import day_pattern
 from bitcache_server.i18n import mark as _
-from bitcache_server.models.catalog import Merchant
 from bitcache_server.services.attention import Concern, Matter, concerns
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.first_steps import first_steps
-from bitcache_server.services.funnels import funnel_of_merchant
+from bitcache_server.services.funnels import glance
 from bitcache_server.services.members import EVERYBODY, Member
-from bitcache_server.services.takings import DaySum, best_sellers, takings
+from bitcache_server.services.takings import DaySum, Takings, begin_of_chart, takings
 
-BEST = 5
 WORDS: dict[Matter, str] = {
     Matter.RAIL_ILL: _(
         "Payments over %(name)s are not offered at this moment: the operator's server does not"
         " reach the network."
     ),
-    Matter.NO_DESTINATION: _("%(amount)s wait for you. Say where they should be paid out to."),
     Matter.PAYOUT_FAILED: _("A payout failed on %(at)s. Its money is back in your balance."),
     Matter.PAYOUT_WAITS: _("A payout has been waiting since %(at)s."),
     Matter.WEBHOOK_FAILS: _("The webhook endpoint %(name)s has been failing since %(at)s."),
@@ -40,7 +38,6 @@ WORDS: dict[Matter, str] = {
     ),
     Matter.NEVER_CONNECTED: _("Nothing has been heard of the site %(name)s yet."),
     Matter.OVERLAP_ENDS: _("The earlier secret of the site %(name)s stops working on %(at)s."),
-    Matter.SEEN_NOT_SOLD: _("%(name)s was seen %(number)s times in 30 days and never bought."),
 }
 MEND: dict[Matter, str] = {
     Matter.NO_DESTINATION: _("Choose where payouts go"),
@@ -73,22 +70,23 @@ def show(merchant_id: str) -> Response:
     member = require_member(merchant_id, EVERYBODY)
     merchant = get_merchant(session(), merchant_id)
     steps = first_steps(session(), merchant_id)
+    now = deps().clock()
+    items = glance(session(), merchant_id, begin_of_chart(merchant.time_zone, now))
     context: dict[str, Any] = {"here": "home", "steps": steps}
     if steps.begun:
-        context |= _figures(merchant)
-    return page("dashboard/home.html", attention=_attention(member, merchant), **context)
+        context |= _figures(takings(session(), merchant, now))
+        context |= {"best": items.best, "funnel": items.whole}
+    found = concerns(deps(), session(), merchant, items.unsold)
+    attention = [_shown(member, one) for one in found if member.may(one.who) or not one.path]
+    return page("dashboard/home.html", attention=attention, **context)
 
 
-def _figures(merchant: Merchant) -> dict[str, Any]:
-    now = deps().clock()
-    sums = takings(session(), merchant, now)
+def _figures(sums: Takings) -> dict[str, Any]:
     return {
         "takings": sums,
         "chart": _chart(sums.days),
         "days": [(_day(one.day, whole=True), one.sum) for one in reversed(sums.days)],
         "ends": [_day(sums.days[i].day) for i in (0, len(sums.days) // 2, -1)],
-        "best": best_sellers(session(), merchant.id, sums.since, BEST),
-        "funnel": funnel_of_merchant(session(), merchant.id, sums.since),
     }
 
 
@@ -106,9 +104,23 @@ def _day(day: date, *, whole: bool = False) -> str:
     return str(format_skeleton("MMMd", day, locale=language()))
 
 
-def _attention(member: Member, merchant: Merchant) -> list[Shown]:
-    found = concerns(deps(), session(), merchant)
-    return [_shown(member, one) for one in found if member.may(one.who) or not one.path]
+def _sentence(concern: Concern) -> str:
+    """Return the words, with places for names and amounts still to be filled in."""
+    if concern.matter is Matter.NO_DESTINATION:
+        return ngettext(
+            "%(amount)s waits for you. Say where it should be paid out to.",
+            "%(amount)s wait for you. Say where they should be paid out to.",
+            concern.number // MSAT_PER_SAT,
+            amount="%(amount)s",
+        )
+    if concern.matter is Matter.SEEN_NOT_SOLD:
+        return ngettext(
+            "%(name)s was seen %(num)s time in 30 days and never bought.",
+            "%(name)s was seen %(num)s times in 30 days and never bought.",
+            concern.number,
+            name="%(name)s",
+        )
+    return gettext(WORDS[concern.matter])
 
 
 def _shown(member: Member, concern: Concern) -> Shown:
@@ -117,11 +129,8 @@ def _shown(member: Member, concern: Concern) -> Shown:
     values = {
         "name": name,
         "amount": sats(concern.number),
-        "number": number_words(concern.number),
         "at": time_words(concern.at) if concern.at else "",
     }
-    sentence = escape(gettext(WORDS[concern.matter])) % {
-        key: escape(value) for key, value in values.items()
-    }
+    sentence = escape(_sentence(concern)) % {key: escape(value) for key, value in values.items()}
     path = f"/dashboard/{member.merchant_id}{concern.path}" if concern.path else ""
     return Shown(Markup(sentence), path, gettext(MEND[concern.matter]) if path else "")  # noqa: S704 - escaped above

@@ -14,10 +14,10 @@ from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.item_forms import CURRENCIES, FAULTS, fault_words, read_terms
 from bitcache_server.http.dashboard.items import NOTICES, PERIODS, period_days
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.language import gettext, language
+from bitcache_server.http.language import language
 from bitcache_server.i18n import LANGUAGES, direction
 from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Item, Site
@@ -133,7 +133,6 @@ def _show(
     days = period_days()
     since = deps().clock() - days * SECONDS_PER_DAY
     look, public_url = look_of(session(), site.id), deps().settings.public_url
-    done = _NOTICES.get(request.args.get("done", ""))
     answer = page(
         "dashboard/item.html",
         status=status_of(type(error)) if error else 200,
@@ -157,7 +156,7 @@ def _show(
         words=_chosen("words", LANGUAGES, language()),
         pay_url=f"{public_url}/pay/{item.id}",
         failed=fault_words(error) if error else "",
-        notice=gettext(done) if done else "",
+        notice=done_notice(_NOTICES),
     )
     # The merchant's pictures are on their site; the preview is a page of ours.
     policy = page_policy(origins_of(session(), site.id), scripts=True, frames=True)

@@ -16,8 +16,9 @@ from bitcache_server.domain.errors import (
     UnknownCurrency,
 )
 from bitcache_server.domain.money import CURRENCY_EXPONENTS, MAX_PRICE_MSAT, SAT
-from bitcache_server.http.language import gettext, language, number_words
-from bitcache_server.http.money import fiat, sats
+from bitcache_server.http.checkout_words import minor_words
+from bitcache_server.http.language import gettext, language, number_words, said
+from bitcache_server.http.money import sats
 from bitcache_server.i18n import mark as _
 from bitcache_server.models.catalog import Item
 from bitcache_server.services.item_changes import Change
@@ -57,7 +58,7 @@ def fault_words(error: BitcacheError) -> str:
         return gettext("Choose one of the currencies.")
     if isinstance(error, FileMissing | FilePathRefused):
         return gettext("There is no such file in the site's folder.")
-    return error.detail
+    return said(error)
 
 
 def list_address(merchant_id: str, done: str = "", **other: str) -> str:
@@ -145,4 +146,4 @@ def _price_input(item: Item) -> str:
 
 
 def _terms_price(terms: Terms) -> str:
-    return fiat(minor_of(terms), terms.currency)
+    return minor_words(minor_of(terms), terms.currency)

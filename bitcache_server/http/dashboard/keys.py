@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from bitcache_server.domain.errors import InvalidRequest, UnknownSite
 from bitcache_server.http.account.access import is_confirmed, require_confirmed, require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.models.access import ApiKey
 from bitcache_server.models.accounts import Account
@@ -85,7 +85,6 @@ def show(merchant_id: str) -> ResponseReturnValue:
 def _show(
     member: Member, error: InvalidRequest | UnknownSite | None = None, made: NewKey | None = None
 ) -> ResponseReturnValue:
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/keys.html",
         status=status_of(type(error)) if error else 200,
@@ -102,8 +101,8 @@ def _show(
         typed=request.form if error else {},
         form_code=new_code(deps(), FORM, member.account_id),
         made=made,
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 

@@ -13,7 +13,7 @@ from bitcache_server.http.error_pages import error_page
 from bitcache_server.http.errors import log_unexpected, problem_response, translate
 from bitcache_server.http.forms import same_origin
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.language import gettext, remember
+from bitcache_server.http.language import gettext, remember, said
 from bitcache_server.http.limits import READS, check_limit
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.catalog import get_merchant
@@ -71,6 +71,15 @@ def page(
     return answer
 
 
+def done_notice(sentences: Mapping[str, str]) -> str:
+    """Return the sentence about what was just done (``?done=``), in the page's language.
+
+    Empty where nothing was, or for a word that no form of ours leads back with.
+    """
+    sentence = sentences.get(request.args.get("done", ""))
+    return gettext(sentence) if sentence else ""
+
+
 def places() -> list[tuple[str, str, str]]:
     """Return the pages that the member may see: name, address, words."""
     member: Member | None = kept().get("member")
@@ -119,5 +128,5 @@ def _error(error: Exception) -> ResponseReturnValue:
     translated = translate(error)
     log_unexpected(translated)
     # Our own script shows it to a person.
-    translated.detail = gettext(translated.detail)
+    translated.detail = said(translated)
     return problem_response(translated)

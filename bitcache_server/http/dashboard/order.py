@@ -1,17 +1,19 @@
 """/dashboard/<merchant>/orders/<order>: one order in full; cancel it, give it back."""
 
-from flask import Blueprint, redirect, request
+from collections.abc import Callable
+
+from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
 
 from bitcache_server.domain.errors import BitcacheError, InvoiceNotPaid, UnknownPurchase
 from bitcache_server.domain.order_state import OrderState
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.order_words import STATES
 from bitcache_server.http.documents import invoice_of_order
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.i18n import mark as _
 from bitcache_server.models.orders import Order
 from bitcache_server.services.audit_trail import note
@@ -52,7 +54,6 @@ def show(merchant_id: str, order_id: str) -> ResponseReturnValue:
 
 def _show(member: Member, order: Order, error: BitcacheError | None = None) -> ResponseReturnValue:
     invoices = invoices_of(session(), order.id)
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/order.html",
         status=status_of(type(error)) if error else 200,
@@ -63,43 +64,42 @@ def _show(member: Member, order: Order, error: BitcacheError | None = None) -> R
         invoices=[(invoice, payments_of(session(), invoice.id)) for invoice in invoices],
         deliveries=deliveries_about(session(), member.merchant_id, order.id),
         document_number=order.document_number,
-        notice=gettext(done) if done and not error else "",
-        failed=gettext(error.detail) if error else "",
+        notice="" if error else done_notice(NOTICES),
+        failed=said(error) if error else "",
     )
 
 
 def cancel(merchant_id: str, order_id: str) -> ResponseReturnValue:
     """Take no more money for the order."""
-    member = require_member(merchant_id, SELLERS)
-    _order(member, order_id)
-    try:
-        in_transaction(session(), lambda: _cancel(member, order_id))
-    except BitcacheError as error:
-        return _show(member, _order(member, order_id), error)
-    return redirect(f"/dashboard/{member.merchant_id}/orders/{order_id}?done=cancelled", 303)
-
-
-def _cancel(member: Member, order_id: str) -> None:
-    order = cancel_order(deps(), session(), _order(member, order_id))
-    _note(member, order, "order.cancelled")
+    return _do(merchant_id, order_id, _cancel, "cancelled")
 
 
 def refund(merchant_id: str, order_id: str) -> ResponseReturnValue:
     """Give the whole amount back to who paid."""
+    return _do(merchant_id, order_id, _refund, "refunded")
+
+
+def _do(
+    merchant_id: str, order_id: str, deed: Callable[[Member, Order], None], done: str
+) -> ResponseReturnValue:
+    """Run a deed in a transaction of its own and lead back to the page."""
     member = require_member(merchant_id, SELLERS)
     _order(member, order_id)
     try:
-        in_transaction(session(), lambda: _refund(member, order_id))
+        in_transaction(session(), lambda: deed(member, _order(member, order_id)))
     except BitcacheError as error:
         return _show(member, _order(member, order_id), error)
-    return redirect(f"/dashboard/{member.merchant_id}/orders/{order_id}?done=refunded", 303)
+    return redirect(f"/dashboard/{member.merchant_id}/orders/{order_id}?done={done}", 303)
 
 
-def _refund(member: Member, order_id: str) -> None:
-    order = _order(member, order_id)
+def _cancel(member: Member, order: Order) -> None:
+    _note(member, cancel_order(deps(), session(), order), "order.cancelled")
+
+
+def _refund(member: Member, order: Order) -> None:
     holder = payer_of(deps(), order)
     if order.state != OrderState.PAID or holder is None:
-        raise UnknownPurchase("The order is not paid, so there is nothing to give back.")
+        raise UnknownPurchase(_("The order is not paid, so there is nothing to give back."))
     site = get_site(session(), order.site_id)
     refund_by_merchant(deps(), session(), site, holder, order.item_id)
     _note(member, order, "order.refunded")

@@ -9,10 +9,10 @@ from bitcache_server.domain.errors import BitcacheError
 from bitcache_server.domain.money import CURRENCY_EXPONENTS, SAT
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.order_words import site_of_form, tax_ppm_of
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.http.qr import qr_svg
 from bitcache_server.i18n import mark as _
 from bitcache_server.models.orders import PaymentLink
@@ -52,7 +52,6 @@ def _show(
     member: Member, typed: Mapping[str, str], error: BitcacheError | None = None
 ) -> ResponseReturnValue:
     found = list_links(session(), member.merchant_id, request.args.get("cursor"), PAGE_SIZE)
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/order_links.html",
         status=status_of(type(error)) if error else 200,
@@ -62,8 +61,8 @@ def _show(
         sites=list_sites(session(), member.merchant_id),
         currencies=[SAT, *sorted(CURRENCY_EXPONENTS)],
         typed=typed,
-        notice=gettext(done) if done and not error else "",
-        failed=gettext(error.detail) if error else "",
+        notice="" if error else done_notice(NOTICES),
+        failed=said(error) if error else "",
     )
 
 
@@ -115,14 +114,13 @@ def show_print(merchant_id: str, link_id: str) -> ResponseReturnValue:
 def _page(template: str, merchant_id: str, link_id: str) -> ResponseReturnValue:
     member = require_member(merchant_id, SELLERS)
     link = _link(member, link_id)
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         template,
         here="orders",
         link=link,
         url=_url(link),
         site=get_site(session(), link.site_id),
-        notice=gettext(done) if done else "",
+        notice=done_notice(NOTICES),
     )
 
 

@@ -37,5 +37,5 @@ def tax_ppm_of(text: str) -> int | None:
         return None
     found = _PER_CENT.fullmatch(text.strip().removesuffix("%").strip())
     if found is None:
-        raise InvalidRequest("Write a tax rate in per cent, such as 19 or 5.5.")
+        raise InvalidRequest(_("Give the tax rate in per cent, such as 19 or 5.5."))
     return int(found[1]) * 10_000 + int((found[2] or "").ljust(4, "0"))

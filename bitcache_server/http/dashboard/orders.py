@@ -13,7 +13,8 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.http.dashboard.order_words import STATES, site_of_form, tax_ppm_of
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
+from bitcache_server.i18n import mark as _
 from bitcache_server.models.orders import Order
 from bitcache_server.services.audit_trail import note
 from bitcache_server.services.catalog import list_sites
@@ -80,7 +81,7 @@ def _show_form(
         count=FORM_LINES,
         typed=typed,
         reference=typed.get("reference") or f"H-{new_id('x')[2:10]}",
-        failed=gettext(error.detail) if error else "",
+        failed=said(error) if error else "",
     )
 
 
@@ -100,7 +101,7 @@ def _create(member: Member) -> str:
     currency = form.get("currency", SAT)
     lines = [line for n in range(FORM_LINES) if (line := _line(n, currency))]
     if not lines:
-        raise InvalidRequest("Write at least one line with a title and a price.")
+        raise InvalidRequest(_("Write at least one line with a title and a price."))
     new = NewOrder(
         reference=form.get("reference", ""),
         currency=currency,
@@ -130,7 +131,7 @@ def _line(number: int, currency: str) -> Line | None:
         return None
     quantity = form.get(f"quantity_{number}", "").strip() or "1"
     if not (quantity.isascii() and quantity.isdigit() and len(quantity) < 8):
-        raise InvalidRequest("A quantity is a whole number.")
+        raise InvalidRequest(_("A quantity is a whole number."))
     is_less = price.startswith("-")
     amount_minor = parse_item_price(price.removeprefix("-"), currency)[1]
     tax_ppm = tax_ppm_of(form.get(f"tax_{number}", ""))

@@ -29,9 +29,9 @@ from bitcache_server.http.account.access import (
     require_member,
 )
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, ngettext, said
 from bitcache_server.http.wallet.look import whole_number
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.catalog import get_merchant
@@ -97,7 +97,6 @@ def show(merchant_id: str) -> ResponseReturnValue:
 def _show(member: Member, error: BitcacheError | None = None) -> ResponseReturnValue:
     merchant = get_merchant(session(), member.merchant_id)
     found = list_merchant_payouts(session(), merchant.id, request.args.get("cursor"), PAGE_ROWS)
-    done = NOTICES.get(request.args.get("done", ""))
     owner = member.may(OWNERS)
     return page(
         "dashboard/payouts.html",
@@ -109,7 +108,7 @@ def _show(member: Member, error: BitcacheError | None = None) -> ResponseReturnV
         payouts=[payout_view(session(), payout) for payout in found.rows],
         next_cursor=found.next_cursor,
         states=STATES,
-        schedules=SCHEDULES | {merchant.payout_every_s: _every(merchant.payout_every_s)},
+        schedules=_schedules(merchant.payout_every_s),
         trust=TRUST,
         owner=owner,
         confirmed=owner and is_confirmed(),
@@ -117,15 +116,20 @@ def _show(member: Member, error: BitcacheError | None = None) -> ResponseReturnV
         lightning="lightning" in deps().rails,
         key=secrets.token_urlsafe(16),
         typed=request.form if error else {},
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 
-def _every(seconds: int) -> str:
-    """Return the words of a schedule, also of one that only the command line can set."""
-    hours = -(-seconds // 3_600)
-    return SCHEDULES.get(seconds) or gettext("Every %(hours)s hours", hours=hours)
+def _schedules(every_s: int) -> dict[int, str]:
+    """Return the schedules in words, with the one that holds: the command line sets others."""
+    words = {seconds: gettext(sentence) for seconds, sentence in SCHEDULES.items()}
+    hours = -(-every_s // 3_600)
+    return (
+        words
+        if every_s in words
+        else {**words, every_s: ngettext("Every hour", "Every %(num)s hours", hours)}
+    )
 
 
 def show_one(merchant_id: str, payout_id: str) -> ResponseReturnValue:

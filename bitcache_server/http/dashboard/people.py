@@ -18,10 +18,10 @@ from bitcache_server.http.account.access import (
     require_member,
 )
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.words import MEANINGS, ROLES
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext, language
+from bitcache_server.http.language import gettext, language, said
 from bitcache_server.http.limits import check_mail
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.invitations import (
@@ -72,7 +72,6 @@ def _show(
     member: Member, error: BitcacheError | None = None, made: NewInvitation | None = None
 ) -> ResponseReturnValue:
     words = _FAILURES.get(error.code) if error else None
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/people.html",
         status=status_of(type(error)) if error else 200,
@@ -88,8 +87,8 @@ def _show(
         typed=request.form if error else {},
         mails=deps().mail is not None,
         made=made,
-        failed=(gettext(words) if words else error.detail) if error else "",
-        notice=gettext(done) if done else "",
+        failed=(gettext(words) if words else said(error)) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 

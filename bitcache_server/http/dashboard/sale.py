@@ -1,6 +1,6 @@
 """/dashboard/<merchant>/sales/<sale>: one sale in full, and giving it back."""
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, redirect
 from flask.typing import ResponseReturnValue
 
 from bitcache_server.domain.errors import (
@@ -13,11 +13,11 @@ from bitcache_server.domain.errors import (
 )
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.sale_query import KIND_WORDS, RAIL_WORDS, STATE_WORDS
 from bitcache_server.http.dashboard.sales import local_words
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.members import EVERYBODY, SELLERS, Member
@@ -92,14 +92,13 @@ def _page(
 ) -> Response:
     merchant = get_merchant(session(), member.merchant_id)
     zone = merchant.time_zone
-    done = NOTICES.get(request.args.get("done", ""))
     words = _FAILURES.get(error.code) if error else None
     detail = sale_detail(deps(), session(), merchant.id, sale_id)
     return page(
         template,
         status=status_of(type(error)) if error else 200,
-        failed=(gettext(words) if words else error.detail) if error else "",
-        notice=gettext(done) if done else "",
+        failed=(gettext(words) if words else said(error)) if error else "",
+        notice=done_notice(NOTICES),
         here="sales",
         detail=detail,
         sale=detail.sale,

@@ -20,7 +20,7 @@ from bitcache_server.http.dashboard.sale_query import (
     typed,
 )
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import language
+from bitcache_server.http.language import language, said
 from bitcache_server.i18n import day_pattern
 from bitcache_server.models.catalog import Merchant
 from bitcache_server.models.sales_book import Sale
@@ -42,7 +42,6 @@ from bitcache_server.services.sales_list import (
     rails_of,
     sum_sales,
 )
-from bitcache_server.services.statement_pdf import statement_pdf
 
 PAGE_SALES = 50
 _TABLE = "text/csv; charset=utf-8"
@@ -85,7 +84,7 @@ def _page(
     return page(
         "dashboard/sales.html",
         status=status_of(type(error)) if error else 200,
-        failed=error.detail if error else "",
+        failed=said(error) if error else "",
         here="sales",
         asked=asked.texts,
         is_filtered=asked.is_filtered,
@@ -135,6 +134,9 @@ def accounting(merchant_id: str) -> Response:
 
 def statement(merchant_id: str) -> Response:
     """Give a month's statement as a PDF."""
+    # Only here: what writes PDF takes long to load.
+    from bitcache_server.services.statement_pdf import statement_pdf
+
     require_member(merchant_id, EVERYBODY)
     merchant = get_merchant(session(), merchant_id)
     month = parse_month(request.args.get("month", ""))

@@ -10,9 +10,9 @@ from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.domain.money import CURRENCY_EXPONENTS
 from bitcache_server.http.account.access import require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext, language
+from bitcache_server.http.language import language, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.catalog import get_merchant
 from bitcache_server.services.members import OWNERS
@@ -95,13 +95,12 @@ def _show(
     merchant_id: str, error: InvalidRequest | None = None, site_id: str = ""
 ) -> ResponseReturnValue:
     merchant = get_merchant(session(), merchant_id)
-    done = NOTICES.get(request.args.get("done", ""))
     typed = request.form if error else {}
     return page(
         "dashboard/settings.html",
         status=status_of(type(error)) if error else 200,
-        failed=gettext(error.detail) if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
         here="settings",
         time_zone=merchant.time_zone if site_id else typed.get("time_zone", merchant.time_zone),
         currency=merchant.currency if site_id else typed.get("currency", merchant.currency),

@@ -8,11 +8,11 @@ from flask.typing import ResponseReturnValue
 from bitcache_server.domain.errors import BitcacheError, InvalidOrigin, InvalidRequest
 from bitcache_server.http.account.access import is_confirmed, require_confirmed, require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.site_look import look_context, look_of_form
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.headers import page_policy
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.catalog import list_sites
 from bitcache_server.services.members import OWNERS, Member
@@ -70,7 +70,6 @@ def show_all(merchant_id: str) -> ResponseReturnValue:
 
 
 def _show_all(member: Member, error: BitcacheError | None = None) -> ResponseReturnValue:
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/sites.html",
         status=status_of(type(error)) if error else 200,
@@ -79,8 +78,8 @@ def _show_all(member: Member, error: BitcacheError | None = None) -> ResponseRet
         confirmed=is_confirmed(),
         typed=request.form if error else {},
         form_code=new_code(deps(), FORM, member.account_id),
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 
@@ -114,7 +113,6 @@ def _show(
     """Return the page of a site, with what could not be done, or with its new secret."""
     site = site_of_merchant(session(), member.merchant_id, site_id)
     [line] = site_lines(session(), [site])
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/site.html",
         status=status_of(type(error)) if error else 200,
@@ -127,8 +125,8 @@ def _show(
         typed=request.form if error else {},
         form_code=new_code(deps(), FORM, f"{member.account_id} {site.id}"),
         made=made,
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
         **look_context(site),
     )
 

@@ -9,11 +9,12 @@ from flask.typing import ResponseReturnValue
 from bitcache_server.domain.errors import InvalidRequest, WebhookUrlRefused
 from bitcache_server.http.account.access import is_confirmed, require_confirmed, require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.webhook_words import REASON_WORDS, STATE_WORDS, TYPE_WORDS
-from bitcache_server.http.dashboard.webhooks import REFUSED, chosen_types
+from bitcache_server.http.dashboard.webhooks import REFUSED, chosen_types, refusal_words
 from bitcache_server.http.errors import status_of
 from bitcache_server.http.language import gettext
+from bitcache_server.http.limits import REPLAYS, check_limit
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.members import OWNERS, Member
 from bitcache_server.services.once import in_transaction
@@ -72,7 +73,6 @@ def _show(
     made: NewEndpoint | None = None,
 ) -> ResponseReturnValue:
     endpoint = get_endpoint(session(), member.merchant_id, endpoint_id)
-    done = NOTICES.get(request.args.get("done", ""))
     state = request.args.get("state", "")
     before = request.args.get("before", "")
     lines = list_deliveries(
@@ -98,8 +98,8 @@ def _show(
         else endpoint.event_types.split(),
         form_code=new_code(deps(), FORM, member.account_id),
         made=made,
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=refusal_words(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 
@@ -158,6 +158,7 @@ def _rotate(member: Member, endpoint_id: str) -> NewEndpoint | None:
 def try_out(merchant_id: str, endpoint_id: str) -> ResponseReturnValue:
     """Send a test event and lead to its delivery, where the answer will stand."""
     member = require_member(merchant_id, OWNERS)
+    check_limit(REPLAYS, merchant_id)
     by = By(merchant_id, member.account_id)
     try:
         delivery_id = in_transaction(
@@ -172,6 +173,7 @@ def replay(merchant_id: str, endpoint_id: str) -> ResponseReturnValue:
     """Send the events since a time again."""
 
     def work(by: By) -> str:
+        check_limit(REPLAYS, merchant_id)
         span = Span(_since(), deps().clock(), request.form.get("all") == "1")
         done = replay_range(deps(), session(), by, endpoint_id, span)
         if done.next_since is not None:

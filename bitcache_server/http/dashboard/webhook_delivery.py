@@ -9,6 +9,8 @@ from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.http.dashboard.webhook_words import ERROR_WORDS, STATE_WORDS, TYPE_WORDS
 from bitcache_server.http.errors import status_of
+from bitcache_server.http.language import said
+from bitcache_server.http.limits import REPLAYS, check_limit
 from bitcache_server.services.members import OWNERS, Member
 from bitcache_server.services.once import in_transaction
 from bitcache_server.services.webhook_endpoints import By
@@ -44,7 +46,7 @@ def _show(
         error_words=ERROR_WORDS,
         state_words=STATE_WORDS,
         type_words=TYPE_WORDS,
-        failed=error.detail if error else "",
+        failed=said(error) if error else "",
     )
 
 
@@ -52,6 +54,7 @@ def again(merchant_id: str, delivery_id: str) -> ResponseReturnValue:
     """Send this event once more to its endpoint."""
     member = require_member(merchant_id, OWNERS)
     line = get_delivery(session(), merchant_id, delivery_id)
+    check_limit(REPLAYS, merchant_id)
     by = By(merchant_id, member.account_id)
     try:
         in_transaction(

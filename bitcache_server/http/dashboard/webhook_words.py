@@ -12,6 +12,8 @@ TYPE_WORDS: dict[str, str] = {
     "invoice.credited": _("Money came late or was too much"),
     "order.created": _("An order is placed"),
     "order.paid": _("An order is paid"),
+    "order.reopened": _("An order's payment vanished"),
+    "order.refunded": _("An order is refunded"),
     "order.cancelled": _("An order is cancelled"),
     "order.expired": _("An order is over"),
     "payout.sent": _("A payout is final"),

@@ -6,10 +6,10 @@ from flask.typing import ResponseReturnValue
 from bitcache_server.domain.errors import InvalidRequest, WebhookUrlRefused
 from bitcache_server.http.account.access import is_confirmed, require_confirmed, require_member
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.webhook_words import TYPE_WORDS
 from bitcache_server.http.errors import status_of
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.members import OWNERS, Member
 from bitcache_server.services.once import in_transaction
@@ -37,6 +37,15 @@ def chosen_types() -> list[str]:
     return ["*"] if request.form.get("which", "all") == "all" else request.form.getlist("type")
 
 
+def refusal_words(error: InvalidRequest | WebhookUrlRefused) -> str:
+    """Return what is wrong, in the language of the page."""
+    if isinstance(error, WebhookUrlRefused):
+        return gettext(
+            "Webhooks go to https addresses on the public internet, with no user name in them."
+        )
+    return said(error)
+
+
 def show(merchant_id: str) -> ResponseReturnValue:
     """List the endpoints."""
     return _show(require_member(merchant_id, OWNERS))
@@ -47,7 +56,6 @@ def _show(
     error: InvalidRequest | WebhookUrlRefused | None = None,
     made: NewEndpoint | None = None,
 ) -> ResponseReturnValue:
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "dashboard/webhooks.html",
         status=status_of(type(error)) if error else 200,
@@ -60,8 +68,8 @@ def _show(
         chosen=chosen_types() if error else ["*"],
         form_code=new_code(deps(), FORM, member.account_id),
         made=made,
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=refusal_words(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 

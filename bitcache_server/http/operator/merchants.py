@@ -5,13 +5,14 @@ from collections.abc import Callable
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
+from bitcache_server.domain.clock import SECONDS_PER_DAY
 from bitcache_server.domain.errors import BitcacheError, ConfigurationError, InvalidRequest
 from bitcache_server.domain.fees import PARTS_PER_MILLION, CommissionRule
 from bitcache_server.http.account.access import is_confirmed, require_confirmed
 from bitcache_server.http.context import deps, session
-from bitcache_server.http.dashboard.look import page
+from bitcache_server.http.dashboard.look import done_notice, page
 from bitcache_server.http.dashboard.words import ROLES
-from bitcache_server.http.language import gettext
+from bitcache_server.http.language import gettext, said
 from bitcache_server.http.wallet.look import whole_number
 from bitcache_server.i18n import mark as _
 from bitcache_server.services.audit_trail import note
@@ -24,7 +25,6 @@ from bitcache_server.services.people import list_people
 from bitcache_server.services.sale_parts import commission_rule
 
 MAX_SEARCH_CHARS = 200
-SECONDS_PER_DAY = 86_400
 NOTICES = {"kept": _("Saved. It holds for every sale from now on.")}
 
 
@@ -52,7 +52,6 @@ def show_one(merchant_id: str) -> ResponseReturnValue:
 
 def _show_one(merchant_id: str, error: BitcacheError | None = None) -> ResponseReturnValue:
     merchant = get_merchant(session(), merchant_id)
-    done = NOTICES.get(request.args.get("done", ""))
     return page(
         "operator/merchant.html",
         status=422 if error else 200,
@@ -65,8 +64,8 @@ def _show_one(merchant_id: str, error: BitcacheError | None = None) -> ResponseR
         rule=commission_rule(deps(), merchant),
         confirmed=is_confirmed(),
         typed=request.form if error else {},
-        failed=error.detail if error else "",
-        notice=gettext(done) if done else "",
+        failed=said(error) if error else "",
+        notice=done_notice(NOTICES),
     )
 
 

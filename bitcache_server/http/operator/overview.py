@@ -5,9 +5,9 @@ from flask import Blueprint, Response
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.dashboard.look import page
 from bitcache_server.i18n import mark as _
+from bitcache_server.services.books import balance_lines
 from bitcache_server.services.health import check_parts
 from bitcache_server.services.operator_overview import (
-    book_lines,
     gift_budget,
     queues,
     reconciliations,
@@ -39,6 +39,7 @@ LIMITS = (
     "limit_unlocks_per_address",
     "limit_sign_ins_per_address",
     "limit_sign_ups_per_address",
+    "limit_replays_per_merchant",
     "commission_ppm",
     "commission_min_msat",
     "commission_max_msat",
@@ -74,7 +75,7 @@ def show() -> Response:
 
 def show_books() -> Response:
     """Show the balances of the books and the newest proof of solvency."""
-    lines = book_lines(session())
+    lines = balance_lines(session())
     return page(
         "operator/books.html",
         here="books",

@@ -9,6 +9,7 @@ from bitcache_server.domain.errors import InvalidRequest
 from bitcache_server.http.context import deps, session
 from bitcache_server.http.headers import page_policy
 from bitcache_server.http.wallet.cookie import holder
+from bitcache_server.i18n import mark as _
 from bitcache_server.services.wallet_views import WalletView, wallet_view
 
 #: All bitcoin there will ever be, in msat: nineteen digits, six commas, and no more than
@@ -51,10 +52,10 @@ def whole_number(text: str) -> int:
     """Return a whole number as people write it, ``20 000`` or ``20,000``; raise InvalidRequest."""
     compact = "".join(text.split())
     if len(compact) > MAX_CHARS or not _WHOLE.fullmatch(compact):
-        raise InvalidRequest("Write the amount as a whole number of sats, such as 20000.")
+        raise InvalidRequest(_("Write the amount as a whole number of sats, such as 20000."))
     number = int(compact.replace(",", ""))
     if number > MAX_NUMBER:
-        raise InvalidRequest("That is more than there is.")
+        raise InvalidRequest(_("That is more than there is."))
     return number
 
 
