@@ -1,0 +1,223 @@
+<?php
+/**
+ * Which authors, categories and reusable blocks matter.
+ *
+ * @package Bitcache
+ */
+
+namespace Bitcache\Content;
+
+use Bitcache\Settings;
+
+/**
+ * An index in one autoloaded option, so that pages without a wall ask the database nothing.
+ *
+ * The truth is in the meta `bitcache_price` (and `bitcache_currency`) of users and terms and in
+ * the reusable blocks themselves; the index follows whenever one of them changes.
+ */
+final class Defaults {
+
+	const OPTION   = 'bitcache_defaults';
+	const PRICE    = 'bitcache_price';
+	const CURRENCY = 'bitcache_currency';
+
+	/** Attach every hook. */
+	public function register(): void {
+		foreach ( array( 'user', 'term' ) as $kind ) {
+			foreach ( array( 'added', 'updated', 'deleted' ) as $event ) {
+				add_action( $event . '_' . $kind . '_meta', array( $this, 'on_' . $kind ), 10, 3 );
+			}
+		}
+		add_action( 'added_post_meta', array( $this, 'on_post' ), 0, 3 );
+		add_action( 'updated_post_meta', array( $this, 'on_post' ), 0, 3 );
+		add_action( 'save_post_wp_block', array( $this, 'on_block' ) );
+		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta', 'update_option_bitcache_settings', 'add_option_bitcache_settings', 'update_option_' . self::OPTION ) as $hook ) {
+			add_action( $hook, array( Document::class, 'forget' ), 1, 0 );
+		}
+	}
+
+	/**
+	 * Follow a change of a user's price.
+	 *
+	 * @param mixed  $meta_id not used.
+	 * @param int    $id      of the user.
+	 * @param string $name    of the meta.
+	 */
+	public function on_user( $meta_id, $id, $name ): void {
+		$this->follow( 'user', 'authors', (int) $id, (string) $name );
+	}
+
+	/**
+	 * Follow a change of a category's price.
+	 *
+	 * @param mixed  $meta_id not used.
+	 * @param int    $id      of the term.
+	 * @param string $name    of the meta.
+	 */
+	public function on_term( $meta_id, $id, $name ): void {
+		$this->follow( 'term', 'terms', (int) $id, (string) $name );
+	}
+
+	/** Find the reusable blocks that hold a wall, also through another one. Runs when one is saved. */
+	public function on_block(): void {
+		global $wpdb;
+		$found  = $wpdb->get_results( "SELECT ID, post_content FROM {$wpdb->posts} WHERE post_type = 'wp_block' AND ( post_content LIKE '%bitcache%' OR post_content LIKE '%wp:%block%' )" );
+		$marked = array();
+		do {
+			$before = count( $marked );
+			foreach ( $found as $block ) {
+				if ( Parser::has_markers( $block->post_content ) || array_intersect( self::refs( $block->post_content ), $marked ) ) {
+					$marked[ (int) $block->ID ] = (int) $block->ID;
+				}
+			}
+		} while ( count( $marked ) > $before );
+		self::keep( array( 'blocks' => array_values( $marked ) ) );
+	}
+
+	/**
+	 * Return the reusable blocks that some content names.
+	 *
+	 * @param string $content block markup.
+	 * @return int[]
+	 */
+	public static function refs( string $content ): array {
+		return array_map( 'intval', Refs::named( $content, 'block', 'ref' ) );
+	}
+
+	/**
+	 * Say whether some content shows a reusable block that holds a wall.
+	 *
+	 * @param string $content block markup.
+	 */
+	public static function names_marked_block( string $content ): bool {
+		$marked = self::all()['blocks'];
+		return $marked && array_intersect( self::refs( $content ), $marked );
+	}
+
+	/**
+	 * Say whether a post may cost something; if not, nothing more is to be asked about it.
+	 *
+	 * @param \WP_Post $post any post.
+	 */
+	public static function may_cost( \WP_Post $post ): bool {
+		$content = (string) $post->post_content;
+		if ( Parser::has_markers( $content ) || Parser::names_markers( $content ) ) {
+			return true;
+		}
+		$type  = 'revision' === $post->post_type ? (string) get_post_type( $post->post_parent ) : $post->post_type;
+		$all   = self::all();
+		$types = $all['types'];
+		if ( ! is_array( $types ) || in_array( $type, $types, true ) ) {
+			return true;
+		}
+		$settings = Settings::get();
+		return in_array( $type, $settings['default_types'], true )
+			&& ( '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'] );
+	}
+
+	/**
+	 * Note the type of a post that has got a price of its own.
+	 *
+	 * @param mixed  $meta_id not used.
+	 * @param int    $id      of the post.
+	 * @param string $name    of the meta.
+	 */
+	public function on_post( $meta_id, $id, $name ): void {
+		$types = self::all()['types'];
+		$type  = Pricing::PRICE === $name ? (string) get_post_type( (int) $id ) : '';
+		if ( '' !== $type && is_array( $types ) && ! in_array( $type, $types, true ) ) {
+			self::keep( array( 'types' => array_merge( $types, array( $type ) ) ) );
+		}
+	}
+
+	/** Read from the database which types have posts with a price of their own. */
+	public static function rebuild(): void {
+		global $wpdb;
+		$types = $wpdb->get_col( $wpdb->prepare( "SELECT DISTINCT p.post_type FROM {$wpdb->postmeta} m JOIN {$wpdb->posts} p ON p.ID = m.post_id WHERE m.meta_key = %s AND m.meta_value <> ''", Pricing::PRICE ) );
+		self::keep( array( 'types' => $types ) );
+	}
+
+	/**
+	 * Return what an author's posts cost, or null.
+	 *
+	 * @param int $id of the user.
+	 */
+	public static function of_author( int $id ): ?Price {
+		return self::price( self::all()['authors'][ $id ] ?? null );
+	}
+
+	/**
+	 * Return the highest price of a post's categories, or null.
+	 *
+	 * Prices in other currencies than the first cannot be compared without a rate; the first stays.
+	 *
+	 * @param \WP_Post $post any post.
+	 */
+	public static function of_terms( \WP_Post $post ): ?Price {
+		$prices  = self::all()['terms'];
+		$highest = null;
+		$terms   = $prices ? get_the_terms( $post, 'category' ) : array();
+		foreach ( is_array( $terms ) ? $terms : array() as $term ) {
+			$price = self::price( $prices[ $term->term_id ] ?? null );
+			if ( null !== $price && ( null === $highest || ( $price->currency === $highest->currency && (float) $price->amount > (float) $highest->amount ) ) ) {
+				$highest = $price;
+			}
+		}
+		return $highest;
+	}
+
+	/**
+	 * Write one user or term into the index, or take it out.
+	 *
+	 * @param string $kind  `user` or `term`.
+	 * @param string $where part of the index.
+	 * @param int    $id    of the user or term.
+	 * @param string $name  of the meta that changed.
+	 */
+	private function follow( string $kind, string $where, int $id, string $name ): void {
+		if ( self::PRICE !== $name && self::CURRENCY !== $name ) {
+			return;
+		}
+		$part   = self::all()[ $where ];
+		$amount = (string) get_metadata( $kind, $id, self::PRICE, true );
+		unset( $part[ $id ] );
+		if ( '' !== $amount ) {
+			$part[ $id ] = array( $amount, (string) get_metadata( $kind, $id, self::CURRENCY, true ) );
+		}
+		self::keep( array( $where => $part ) );
+	}
+
+	/**
+	 * Return an entry as a price, or null.
+	 *
+	 * @param mixed $entry amount and currency.
+	 */
+	private static function price( $entry ): ?Price {
+		if ( ! is_array( $entry ) ) {
+			return null;
+		}
+		return Price::parse( $entry[0] ?? '', empty( $entry[1] ) ? Settings::get()['default_currency'] : $entry[1] );
+	}
+
+	/** @return array<string, array<int, mixed>> */
+	private static function all(): array {
+		$stored = get_option( self::OPTION, array() );
+		$empty  = array(
+			'authors' => array(),
+			'terms'   => array(),
+			'blocks'  => array(),
+			// Null: not known, so every type may have.
+			'types'   => null,
+		);
+		return is_array( $stored ) ? $stored + $empty : $empty;
+	}
+
+	/**
+	 * Change parts of the index.
+	 *
+	 * @param array<string, array<int, mixed>> $changes by part.
+	 */
+	private static function keep( array $changes ): void {
+		update_option( self::OPTION, $changes + self::all(), true );
+	}
+}

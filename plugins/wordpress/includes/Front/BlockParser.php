@@ -1,0 +1,41 @@
+<?php
+/**
+ * Reads blocks for rendering.
+ *
+ * @package Bitcache
+ */
+
+namespace Bitcache\Front;
+
+use Bitcache\Content\Document;
+use Bitcache\Content\Parser;
+
+/**
+ * Themes and plugins send stored text straight to `do_blocks`. A divider cannot withhold its
+ * neighbours there when they are rendered, so they are taken away when they are read. All other
+ * readers of blocks get the whole text: it may be on its way back into the database.
+ */
+final class BlockParser extends \WP_Block_Parser {
+
+	/**
+	 * Return the blocks of a text.
+	 *
+	 * @param string $document the text.
+	 * @return array[]
+	 */
+	public function parse( $document ) {
+		if ( is_string( $document ) && preg_match( '/bitcache[\/_]paywall/i', $document ) && self::is_rendered() ) {
+			$document = ( new Parser( $document ) )->teaser();
+			$document = (string) preg_replace( Document::PLACEHOLDER, '<!-- wp:bitcache/paywall /-->', $document, 1 );
+			$document = (string) preg_replace( Document::PLACEHOLDER, '', $document );
+		}
+		return parent::parse( $document );
+	}
+
+	/** Say whether the blocks are rendered at once; newer versions read synced patterns by themselves. */
+	private static function is_rendered(): bool {
+		// This function, parse, parse_blocks, and who called that.
+		$calls = debug_backtrace( DEBUG_BACKTRACE_IGNORE_ARGS, 4 );
+		return in_array( $calls[3]['function'] ?? '', array( 'do_blocks', 'render_block_core_block' ), true );
+	}
+}

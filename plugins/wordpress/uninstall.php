@@ -1,0 +1,30 @@
+<?php
+/**
+ * Takes away what the plugin has made.
+ *
+ * Sales data (purchases, what the server knows of each post, sums) stays where the owner chose so
+ * in the settings, so that readers keep what they bought when the plugin comes back. Posts are
+ * never changed. Blocks and shortcodes in them stay as they are.
+ *
+ * @package Bitcache
+ */
+
+defined( 'WP_UNINSTALL_PLUGIN' ) || exit;
+
+require_once __DIR__ . '/bitcache.php';
+
+if ( is_multisite() ) {
+	foreach ( get_sites(
+		array(
+			'fields' => 'ids',
+			'number' => 0,
+		)
+	) as $bitcache_site ) {
+		switch_to_blog( (int) $bitcache_site );
+		\Bitcache\Store\Remover::remove_site();
+		restore_current_blog();
+	}
+} else {
+	\Bitcache\Store\Remover::remove_site();
+}
+\Bitcache\Store\Remover::remove_network();
