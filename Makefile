@@ -4,25 +4,33 @@ PYTHON := .venv/bin/python
 # How many tests run at the same time.
 WORKERS ?= 3
 
+# Each of the processes that the tests start would read all sources anew without its caches.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo chain test check bench setup lock words clean
+.PHONY: help demo chain plugin test check bench setup lock words clean
 
 help: ## Show this list
 	@printf 'make TARGET\n\n'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Start the whole system on a private chain and print the addresses (CHECK=1: test it and stop)
-	@.ci/setup python node $(if $(CHECK),browser lightning)
+demo: ## Start the whole system on a private chain and print the addresses (CHECK=1: test it and stop; WORDPRESS=1: with a WordPress)
+	@.ci/setup python node $(if $(CHECK),browser lightning) $(if $(WORDPRESS),wordpress)
 	@.ci/setup lightning || echo '· going on without Lightning'
-	@$(PYTHON) -m demo.run $(if $(CHECK),--check)
+	@$(PYTHON) -m demo.run $(if $(CHECK),--check) $(if $(WORDPRESS),--wordpress)
 
 chain: ## Start a private chain and a wallet, to try a server of your own
 	@.ci/setup python node
 	@$(PYTHON) -m demo.chain
 
-test: check ## Run every check and every test
-	@.ci/setup node clients postgresql browser
-	@.ci/setup lightning & lightning=$$!; .ci/setup lnbits && wait $$lightning
+# What the tests need besides comes while the checks run; what is said of it stands below them.
+test: ## Run every check and every test
+	@.ci/setup python widget
+	@said=$$(mktemp) || exit; trap 'rm -f "$$said"' EXIT; \
+	{ .ci/setup lnbits & lnbits=$$!; \
+	  .ci/setup node clients postgresql browser lightning wordpress && wait $$lnbits; } >"$$said" 2>&1 & \
+	others=$$!; $(MAKE) --no-print-directory check; checked=$$?; \
+	wait $$others; fetched=$$?; cat "$$said"; [ $$checked = 0 ] && [ $$fetched = 0 ]
 	cd widget && npm test --silent
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -35,11 +43,11 @@ check: ## Format, lint, types and import directions, for Python and the widget
 	cd widget && npm run --silent lint && npm run --silent typecheck
 
 bench: ## Measure the budgets
-	@.ci/setup python node postgresql load lightning lnbits
+	@.ci/setup python node postgresql load lightning lnbits wordpress
 	$(PYTHON) -m tests.bench
 
 setup: ## Install everything that the other targets need
-	@.ci/setup python node widget clients postgresql browser lightning lnbits
+	@.ci/setup python node widget clients postgresql browser lightning lnbits wordpress
 
 # The comments and addresses that pip-compile would add depend on the machine.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile --quiet --upgrade \

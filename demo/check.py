@@ -1,6 +1,7 @@
 """Plays everybody in the demo, in real browsers and at the command line, and looks."""
 
 import shutil
+from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
@@ -12,6 +13,9 @@ from demo.checking import PICTURES, STEP_TIMEOUT_MS, CheckFailed, Steps, Watcher
 from demo.regtest.lightning import LightningNetwork
 from demo.regtest.node import RegtestNode
 from demo.shop import Addresses, CommandFailed, Shop
+
+if TYPE_CHECKING:
+    from demo.wordpress import DemoWordPress
 
 #: No sandbox, because the check also runs as root; no call to anybody by the browser itself.
 CHROMIUM_FLAGS = [
@@ -26,9 +30,16 @@ CHROMIUM_FLAGS = [
 
 
 def check(
-    addresses: Addresses, shop: Shop, node: RegtestNode, lightning: LightningNetwork | None
+    addresses: Addresses,
+    shop: Shop,
+    node: RegtestNode,
+    lightning: LightningNetwork | None,
+    wordpress: "DemoWordPress | None" = None,
 ) -> str:
-    """Play the readers, the merchant and the operator; return what is wrong, or nothing."""
+    """Play the readers, the merchant and the operator; return what is wrong, or nothing.
+
+    With a WordPress only its readers are played.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         return "Chromium is not installed. On Debian: apt-get install chromium"
@@ -37,6 +48,8 @@ def check(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         try:
+            if wordpress:
+                return _play_wordpress(browser, addresses, wordpress, lightning is not None)
             return _play(browser, addresses, shop, node, lightning is not None)
         finally:
             browser.close()
@@ -56,6 +69,23 @@ def _play(
         if watcher.problems:
             raise CheckFailed("; ".join(watcher.problems))
     except (CheckFailed, CommandFailed, AssertionError, BrowserError) as error:
+        return f"{error}\nThe pages at that moment: {_pictures_of(browser)}"
+    return ""
+
+
+def _play_wordpress(
+    browser: Browser, addresses: Addresses, wordpress: "DemoWordPress", over_lightning: bool
+) -> str:
+    from demo.check_wordpress import check_wordpress
+
+    watcher = Watcher(addresses)
+    watcher.allow(wordpress.site.url)
+    try:
+        reader = Reader(browser, addresses, watcher)
+        check_wordpress(reader, wordpress, over_lightning, Steps())
+        if watcher.problems:
+            raise CheckFailed("; ".join(watcher.problems))
+    except (CheckFailed, AssertionError, BrowserError) as error:
         return f"{error}\nThe pages at that moment: {_pictures_of(browser)}"
     return ""
 

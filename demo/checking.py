@@ -33,6 +33,10 @@ class Watcher:
         context.set_default_timeout(STEP_TIMEOUT_MS)
         context.on("page", self._watch_page)
 
+    def allow(self, url: str) -> None:
+        """Let pages call one more host."""
+        self._hosts.add(urlsplit(url).netloc)
+
     def _watch_page(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
         page.on("request", lambda request: self._note_host(request.url))

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 
@@ -37,6 +37,9 @@ from demo.shop import server_environment as environment
 from demo.site_server import create_site
 from demo.till import fill_till
 from demo.wallet import create_wallet
+
+if TYPE_CHECKING:
+    from demo.wordpress import DemoWordPress
 
 BLOCK_EVERY_S = 20
 READY_TIMEOUT_S = 180
@@ -166,6 +169,22 @@ def wait_until_ready(addresses: Addresses, children: list[Child]) -> None:
     )
 
 
+@contextlib.contextmanager
+def wordpress_beside(
+    shop: Shop, addresses: Addresses, wanted: bool
+) -> "Iterator[DemoWordPress | None]":
+    """Start a WordPress that is connected to the server, if it is wanted."""
+    if not wanted:
+        yield None
+        return
+    # It needs what only ``.ci/setup wordpress`` installs.
+    from demo.wordpress import DemoWordPress
+
+    with DemoWordPress(shop, addresses.server) as wordpress:
+        step("a WordPress with three priced posts and a paid picture")
+        yield wordpress
+
+
 def announce(addresses: Addresses, ports: list[int], over_lightning: bool) -> None:
     """Tell the person what to open and what to do there."""
     if ports[0] != FIRST_PORT or ports[-1] != FIRST_PORT + len(ports) - 1:
@@ -193,7 +212,7 @@ on-chain, where the fee alone costs more, and Lightning alone is offered.
 A block is mined every {BLOCK_EVERY_S} seconds. Ctrl-C ends everything.""", flush=True)  # fmt: skip
 
 
-def run(first_port: int | None, checking: bool) -> int:
+def run(first_port: int | None, checking: bool, with_wordpress: bool = False) -> int:
     """Run the demo until Ctrl-C, or check it; return the exit status."""
     ports = pick_ports(len(PORTS), first_port)
     addresses = Addresses.of_ports(ports)
@@ -201,14 +220,17 @@ def run(first_port: int | None, checking: bool) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bitcache-demo-") as folder,
         whole_system(Path(folder), ports) as (watch, shop, networks),
+        wordpress_beside(shop, addresses, with_wordpress) as wordpress,
     ):
         if checking:
             print("Reading:", flush=True)
-            problem = check(addresses, shop, networks.node, networks.lightning)
+            problem = check(addresses, shop, networks.node, networks.lightning, wordpress)
         else:
             # Ctrl-C may come as soon as the last line is there.
             with contextlib.suppress(KeyboardInterrupt):
                 announce(addresses, ports, networks.lightning is not None)
+                if wordpress:
+                    wordpress.announce()
                 watch.ended.wait()
             print("\nStopping …", flush=True)
             problem = ""
@@ -222,12 +244,13 @@ def main() -> int:
     """Read the command line, and turn what can go wrong into a sentence."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--check", action="store_true", help="play the reader, report, and stop")
+    parser.add_argument("--wordpress", action="store_true", help="with a WordPress beside it")
     parser.add_argument("--port", type=int, help="first of four ports in a row")
     arguments = parser.parse_args()
     for number in END_SIGNALS:
         signal.signal(number, interrupt)
     try:
-        return run(arguments.port, arguments.check)
+        return run(arguments.port, arguments.check, arguments.wordpress)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130

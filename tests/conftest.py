@@ -35,7 +35,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 #: Files and folders whose tests take long. They begin first, or at the end one process would
 #: still be at them while the others have nothing left to do.
-LONG_FIRST = ("tests/e2e/test_demo.py", "tests/properties/", "tests/e2e/", "tests/integration/")
+LONG_FIRST = (
+    "tests/wordpress/",
+    "tests/e2e/test_demo.py",
+    "tests/properties/",
+    "tests/e2e/",
+    "tests/integration/",
+)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

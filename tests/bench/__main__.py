@@ -21,6 +21,7 @@ from tests.bench import (
     unlocks,
     waiting,
     webhooks,
+    wordpress,
 )
 from tests.bench.table import Row, markdown
 
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[float], Sequence[Row]]] = {
     "waiting": waiting.measure,
     "dashboard": dashboard.measure,
     "webhooks": webhooks.measure,
+    "wordpress": wordpress.measure,
 }
 
 

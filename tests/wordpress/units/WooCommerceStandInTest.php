@@ -1,0 +1,212 @@
+<?php
+
+use Bitcache\Shop\Gateway;
+use Bitcache\Shop\Lines;
+use Bitcache\Shop\Orders;
+use Bitcache\Server\Client;
+use PHPUnit\Framework\TestCase;
+
+/** The gateway against thin stand-ins of WooCommerce's classes: see stand-in-woocommerce.php. */
+final class WooCommerceStandInTest extends TestCase {
+
+	/** @var array<string, array<string, mixed>> the server's orders, by reference. */
+	private $made = array();
+
+	protected function setUp(): void {
+		Stand_In::reset();
+		Stand_In::connect();
+		Stand_In_Notices::$all = array();
+		$this->made            = array();
+		Stand_In::$server      = function ( string $method, string $path, $body ): array {
+			return $this->answer( $method, $path, $body );
+		};
+	}
+
+	/** A server that keeps orders, as docs/orders.md says. */
+	private function answer( string $method, string $path, $body ): array {
+		if ( '/orders' === $path ) {
+			$reference = $body['reference'];
+			if ( ! isset( $this->made[ $reference ] ) ) {
+				$id                       = 'or_' . count( $this->made );
+				$this->made[ $reference ] = array(
+					'id'           => $id,
+					'reference'    => $reference,
+					'state'        => 'open',
+					'item'         => 'it_' . $id,
+					'currency'     => $body['currency'],
+					'total_minor'  => $body['total_minor'],
+					'amount_msat'  => null,
+					'holder'       => null,
+					'checkout_url' => 'https://pay.example/order/' . $id,
+				);
+			}
+			return array( 201, $this->made[ $reference ] );
+		}
+		foreach ( $this->made as $reference => $order ) {
+			if ( '/orders/' . $order['id'] === $path ) {
+				return array( 200, $order );
+			}
+			if ( '/orders/' . $order['id'] . '/cancel' === $path ) {
+				$this->made[ $reference ]['state'] = 'cancelled';
+				return array( 200, $this->made[ $reference ] );
+			}
+		}
+		return array( 200, array() );
+	}
+
+	private function order(): WC_Order {
+		return new WC_Order( 7, '11.90', array( new WC_Order_Item( '<b>Tea</b>', 2, '10.00', '1.90' ) ) );
+	}
+
+	private function pay( WC_Order $order ): array {
+		return ( new Gateway() )->process_payment( $order->get_id() );
+	}
+
+	private function orders(): Orders {
+		return new Orders( new Client() );
+	}
+
+	/** The only order that the server has, in another state. */
+	private function become( string $state ): array {
+		$reference                = array_keys( $this->made )[0];
+		$this->made[ $reference ] = array(
+			'state'       => $state,
+			'amount_msat' => 12000000,
+			'holder'      => 'in_x',
+		) + $this->made[ $reference ];
+		return $this->made[ $reference ];
+	}
+
+	public function test_the_customer_is_led_to_the_checkout(): void {
+		$answer = $this->pay( $this->order() );
+		$this->assertSame( 'success', $answer['result'] );
+		$this->assertSame( 'https://pay.example/order/or_0', $answer['redirect'] );
+		$body = Stand_In::$calls[0]['body'];
+		$this->assertSame( 1190, $body['total_minor'] );
+		$this->assertSame( array( array( 'title' => '2 × Tea', 'unit_minor' => 1190, 'tax_ppm' => 190000 ) ), $body['lines'] );
+	}
+
+	public function test_a_second_press_leads_to_the_same_order(): void {
+		$order = $this->order();
+		$this->assertSame( $this->pay( $order ), $this->pay( $order ) );
+		$this->assertCount( 1, $this->made );
+	}
+
+	public function test_an_order_that_was_changed_is_another_one_and_the_first_is_given_up(): void {
+		$order        = $this->order();
+		$first        = $this->pay( $order );
+		$order->total = '20.00';
+		$order->items = array( new WC_Order_Item( 'Tea', 4, '20.00' ) );
+		$this->assertNotSame( $first, $this->pay( $order ) );
+		$this->assertSame( array( 'cancelled', 'open' ), array_column( $this->made, 'state' ) );
+	}
+
+	public function test_an_order_whose_time_is_over_can_be_ordered_anew(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$this->become( 'expired' );
+		$this->assertSame( 'https://pay.example/order/or_1', $this->pay( $order )['redirect'] );
+	}
+
+	public function test_a_server_that_is_away_is_told_calmly(): void {
+		Stand_In::$server = null;
+		$this->assertSame( array( 'result' => 'failure' ), $this->pay( $this->order() ) );
+		$this->assertCount( 1, Stand_In_Notices::$all );
+	}
+
+	public function test_a_paid_order_is_completed_once(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$view = $this->become( 'paid' );
+		$this->orders()->settle( $order, $view );
+		$this->orders()->settle( $order, $view );
+		$this->assertSame( array( 'or_0' ), $order->completed );
+		$this->assertSame( 'in_x', $order->get_meta( '_bitcache_holder' ) );
+	}
+
+	public function test_money_for_an_earlier_content_completes_nothing(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$order->total = '99.00';
+		$this->orders()->settle( $order, $this->become( 'paid' ) );
+		$this->assertSame( 'on-hold', $order->get_status() );
+		$this->assertSame( array(), $order->completed );
+	}
+
+	public function test_an_expired_order_is_cancelled_and_late_news_of_payment_still_completes_it(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$this->orders()->settle( $order, $this->become( 'expired' ) );
+		$this->assertSame( 'cancelled', $order->get_status() );
+		$this->orders()->settle( $order, $this->become( 'paid' ) );
+		$this->assertSame( 'processing', $order->get_status() );
+	}
+
+	public function test_the_end_of_an_earlier_order_does_not_cancel_the_new_one(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$order->items = array( new WC_Order_Item( 'Tea', 4, '11.90' ) );
+		$this->pay( $order );
+		$this->orders()->settle( $order, array_values( $this->made )[0] );
+		$this->assertSame( 'pending', $order->get_status() );
+	}
+
+	public function test_a_payment_that_vanished_puts_the_order_on_hold(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$this->orders()->settle( $order, $this->become( 'paid' ) );
+		$this->orders()->settle( $order, $this->become( 'open' ) );
+		$this->assertSame( 'on-hold', $order->get_status() );
+	}
+
+	public function test_too_little_and_too_late_are_noted_once_each(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		foreach ( array( 'invoice.underpaid', 'invoice.underpaid', 'invoice.credited' ) as $type ) {
+			$this->orders()->note_money( $order, $type, 'in_1' );
+		}
+		$this->assertCount( 2, $order->notes );
+		$this->assertSame( 'pending', $order->get_status() );
+	}
+
+	public function test_a_refund_on_the_server_is_recorded_once(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$this->orders()->settle( $order, $this->become( 'paid' ) );
+		$view = $this->become( 'refunded' );
+		$this->orders()->settle( $order, $view );
+		$this->orders()->settle( $order, $view );
+		$this->assertSame( 11.9, $order->refunded );
+	}
+
+	public function test_a_refund_from_the_shop_is_whole_or_refused(): void {
+		$order = $this->order();
+		$this->pay( $order );
+		$this->orders()->settle( $order, $this->become( 'paid' ) );
+		$gateway = new Gateway();
+		$this->assertInstanceOf( WP_Error::class, $gateway->process_refund( 7, '1.00' ) );
+		$this->assertTrue( $gateway->process_refund( 7, '11.90' ) );
+		$call = end( Stand_In::$calls );
+		$this->assertSame( array( 'holder' => 'in_x', 'item' => 'it_or_0' ), $call['body'] );
+	}
+
+	public function test_a_total_that_is_not_the_sum_becomes_one_line(): void {
+		$order        = $this->order();
+		$order->total = '10.00';
+		$this->assertSame( array( 1000 ), array_column( Lines::of( $order ), 'unit_minor' ) );
+	}
+
+	public function test_orders_of_other_sites_are_not_found(): void {
+		$this->order();
+		$this->assertNull( Orders::find( 'wc-2-7-000000000000' ) );
+		$this->assertNull( Orders::find( 'wc-1-8-000000000000' ) );
+		$this->assertNull( Orders::find( "wc-1-7-000000000000\n" ) );
+		$this->assertSame( 7, Orders::find( 'wc-1-7-000000000000' )->get_id() );
+	}
+
+	public function test_it_is_offered_only_with_a_connection(): void {
+		$this->assertTrue( ( new Gateway() )->is_available() );
+		Stand_In::$options = array();
+		$this->assertFalse( ( new Gateway() )->is_available() );
+	}
+}
