@@ -69,5 +69,6 @@ words: ## Bring the catalogues of translations up to date with the sources
 clean: ## Remove everything that was installed or built in this folder
 	rm -rf .venv build dist *.egg-info test-results
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
-	rm -rf widget/node_modules demo/regtest/node_modules tests/clients/node_modules
+	rm -rf widget/node_modules demo/regtest/node_modules \
+		tests/clients/node_modules tests/wordpress/php/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
