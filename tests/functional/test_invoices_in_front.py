@@ -350,7 +350,8 @@ def test_many_at_once_are_stored_together(
     assert {a.status_code for a in answers} == {201}
     assert routed == []
     assert sum(sizes) == BUYERS
-    assert max(sizes) == BUYERS - together.STATEMENTS
+    # Whoever leads may have taken another one along.
+    assert max(sizes) >= BUYERS - 2 * together.STATEMENTS
     for answer in answers:
         view = answer.get_json()
         assert facts_of(lightning_request(view))["invoice"] == view["id"]

@@ -130,7 +130,7 @@ def test_currencies_have_their_own_decimals(
     )  # fmt: skip
     assert (row["rate_per_btc"], row["rate_source"]) == (rate, "fixed")
     page = sign_in(world).get("./sales").text
-    assert {"JPY": f"¥{gross}", "KWD": f"KWD{gross}", "EUR": f"€{gross}"}[currency] in page
+    assert f"{gross} {currency}" in page
 
 
 def test_a_refund_is_booked_against_the_sale(world: World) -> None:

