@@ -104,7 +104,7 @@ def rotate_secret(site_id: str, overlap_s: int) -> None:
                 subject=site_id,
                 overlap_s=overlap_s,
             )
-            until = w.deps.clock() + overlap_s if overlap_s else None
+            until = rotated.old_until
             document = {"id": rotated.site.id, "secret": rotated.secret, "old_until": until}
         lines = [f"New secret, shown only now: {rotated.secret}"]
         if until is not None:

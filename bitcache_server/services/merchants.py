@@ -29,10 +29,11 @@ MAX_OVERLAP_S = 30 * 86_400
 
 @dataclass(frozen=True)
 class NewSite:
-    """A site and the secret that is shown only now."""
+    """A site, the secret that is shown only now, and until when the one before still works."""
 
     site: Site
     secret: str
+    old_until: int | None = None
 
 
 def add_merchant(deps: Deps, session: Session, name: str, descriptor: str | None) -> Merchant:
@@ -87,7 +88,8 @@ def rotate_site_secret(deps: Deps, session: Session, site_id: str, overlap_s: in
         raise InvalidRequest("The old secret can work for up to 30 more days.")
     site = get_site(session, site_id)
     now = deps.clock()
-    _end_secrets(session, site, now + overlap_s, now)
+    until = now + overlap_s
+    _end_secrets(session, site, until, now)
     secret = new_site_secret(site.id)
     site.secret_hash = hash_secret(secret)
     newest = session.scalar(select(func.max(SiteKey.number)).where(SiteKey.site_id == site.id))
@@ -100,7 +102,7 @@ def rotate_site_secret(deps: Deps, session: Session, site_id: str, overlap_s: in
         )
     )
     session.flush()
-    return NewSite(site, secret)
+    return NewSite(site, secret, until if overlap_s else None)
 
 
 def _end_secrets(session: Session, site: Site, until: int, now: int) -> None:

@@ -1,14 +1,18 @@
 """Merchants, sites and items from the command line; what writes, on both engines."""
 
+import itertools
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bitcache_server.models.access import SiteSecret
 from bitcache_server.models.operations import RailStatus
 from bitcache_server.services.merchants import authenticate_site
 from tests.support.cli import Cli, account_key, write_config
@@ -158,6 +162,16 @@ def test_an_old_secret_may_work_a_while_longer(
     session.rollback()
     code, _ = cli.refuse("site", "rotate-secret", site["id"], "--overlap", "31d")
     assert code == "invalid_request"
+
+
+def test_the_end_of_an_old_secret_is_told_as_it_is_kept(
+    cli: Cli, site: dict[str, Any], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(int(time.time()))
+    clock = SimpleNamespace(time=lambda: next(ticks))
+    monkeypatch.setattr("bitcache_server.domain.clock.time", clock)
+    rotated = cli.ask("site", "rotate-secret", site["id"], "--overlap", "24h")
+    assert rotated["old_until"] == session.scalar(select(SiteSecret.valid_until))
 
 
 @on_both_engines
