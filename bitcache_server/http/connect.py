@@ -24,6 +24,7 @@ from bitcache_server.services.connect import (
     Choice,
     Wish,
     allow,
+    likely,
     owned_by,
     read_wish,
     sites_with,
@@ -102,10 +103,15 @@ def _show(wish: Wish, failed: str = "") -> Response:
         confirmed=is_confirmed(),
         from_elsewhere=from_elsewhere(),
         page_path=f"{AUTHORIZE}?{urlencode(wish.fields())}",
-        chosen=request.form.get("choice", ""),
-        site_name=request.form.get("site_name", wish.host),
+        chosen=request.form.get("choice") or _value(likely(merchants, wish)),
+        site_name=request.form.get("site_name", wish.site_title or wish.place),
         failed=failed,
     )
+
+
+def _value(choice: Choice | None) -> str:
+    """Return a choice as ``_choice`` reads it."""
+    return f"{choice.merchant_id} {choice.site_id or ''}".strip() if choice else ""
 
 
 def _choice() -> Choice:

@@ -40,6 +40,9 @@ CODE_LIFETIME_S = 300
 KEPT_S = 7 * 86_400
 CODE_BYTES = 32
 MAX_CLIENT_CHARS = 80
+MAX_TITLE_CHARS = 80
+MAX_PATH_CHARS = 200
+_SITE_ID = re.compile(r"st_[A-Za-z0-9_-]{1,60}")
 #: RFC 6749 Appendix A.5: visible characters and spaces.
 _STATE = re.compile(r"[ -~]{1,500}")
 
@@ -54,14 +57,33 @@ class Wish:
     origin: str
     state: str
     challenge: str
+    site_title: str = ""
+    """What the site calls itself: a proposal, which the merchant sees and may change."""
+    site_url: str = ""
+    """The address of its front page: of several sites on one origin each has its own."""
+    site_id: str = ""
+    """The site that it says it is connected as; it may be that of somebody else."""
+    shares_origin: bool = False
+    """Whether it says that other sites are on its origin, too."""
 
     @property
     def host(self) -> str:
         """Return how people know the site."""
         return urlsplit(self.origin).netloc
 
+    @property
+    def place(self) -> str:
+        """Return the host, and the folder where the site is not the whole of it."""
+        return self.host + urlsplit(self.site_url).path.rstrip("/")
+
     def fields(self) -> dict[str, str]:
         """Return the query that asks for this."""
+        told = {
+            "site_title": self.site_title,
+            "site_url": self.site_url,
+            "site": self.site_id,
+            "shares_origin": "1" * self.shares_origin,
+        }
         return {
             "response_type": "code",
             "client_name": self.client_name,
@@ -70,6 +92,7 @@ class Wish:
             "state": self.state,
             "code_challenge": self.challenge,
             "code_challenge_method": "S256",
+            **{name: value for name, value in told.items() if value},
         }
 
     def answer(self, **values: str) -> str:
@@ -104,7 +127,46 @@ def read_wish(values: Mapping[str, str]) -> Wish:
     origin = _origin(values.get("origin", ""))
     redirect_uri = values.get("redirect_uri", "")
     _check_redirect(redirect_uri, origin)
-    return Wish(name, redirect_uri, origin, values["state"], challenge)
+    return Wish(
+        name,
+        redirect_uri,
+        origin,
+        values["state"],
+        challenge,
+        site_title=_title(values.get("site_title", "")),
+        site_url=_site_url(values.get("site_url", ""), origin),
+        site_id=_site_id(values.get("site", "")),
+        shares_origin=values.get("shares_origin") == "1",
+    )
+
+
+def _title(text: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        return check_name(text, "site_title", MAX_TITLE_CHARS)
+    except InvalidRequest as error:
+        raise ConnectInvalid(error.detail) from None
+
+
+def _site_url(url: str, origin: str) -> str:
+    if not url:
+        return ""
+    try:
+        found, path = split_address(url)
+    except ReturnUrlRefused as error:
+        raise ConnectInvalid(f"site_url: {error.detail}") from None
+    if found != origin:
+        raise ConnectInvalid("site_url must be on the origin.")
+    if len(path) > MAX_PATH_CHARS or any(mark in path for mark in "?#"):
+        raise ConnectInvalid("site_url must be a short address without query and fragment.")
+    return found + path
+
+
+def _site_id(text: str) -> str:
+    if text and not _SITE_ID.fullmatch(text):
+        raise ConnectInvalid("site must be the id of a site.")
+    return text
 
 
 def _origin(text: str) -> str:
@@ -153,6 +215,29 @@ def sites_with(session: Session, merchant_id: str, origin: str) -> Sequence[Site
         .order_by(Site.created_at, Site.id)
     )
     return session.scalars(query).all()
+
+
+def likely(merchants: Sequence[tuple[Merchant, Sequence[Site]]], wish: Wish) -> Choice | None:
+    """Return what seems to be meant, of merchants with their sites on this origin.
+
+    It only decides what is marked first; None where there is no merchant.
+    """
+    for merchant, sites in merchants:
+        if site := _likely_site(sites, wish):
+            return Choice(merchant.id, site.id)
+    return Choice(merchants[0][0].id) if merchants else None
+
+
+def _likely_site(sites: Sequence[Site], wish: Wish) -> Site | None:
+    """Return the one that it says it is, or has the name of, or the only one there can be."""
+    if known := next((site for site in sites if site.id == wish.site_id), None):
+        return known
+    title = wish.site_title.casefold()
+    named = [site for site in sites if site.name.casefold() == title]
+    if len(named) == 1:
+        return named[0]
+    shares = wish.shares_origin or urlsplit(wish.site_url).path.strip("/")
+    return None if shares else next(iter(sites), None)
 
 
 def allow(deps: Deps, session: Session, account_id: str, wish: Wish, choice: Choice) -> str:

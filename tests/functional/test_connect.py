@@ -174,6 +174,13 @@ def test_a_no_is_told_and_leaves_nothing(world: World) -> None:
         ({"redirect_uri": "javascript:alert(1)"}, "redirect_uri"),
         ({"redirect_uri": f"{BACK}\r\nSet-Cookie: a=b"}, "redirect_uri"),
         ({"redirect_uri": "https://blog.example:8443/"}, "redirect_uri"),
+        ({"site_title": "x" * 81}, "site_title"),
+        ({"site_title": "a\x07b"}, "site_title"),
+        ({"site_url": "https://evil.example/"}, "site_url"),
+        ({"site_url": "javascript:alert(1)"}, "site_url"),
+        ({"site_url": f"{ORIGIN}/?page=1"}, "site_url"),
+        ({"site_url": f"{ORIGIN}/{'x' * 200}"}, "site_url"),
+        ({"site": "mr_1 st_2"}, "site"),
     ],
 )
 def test_what_is_wrong_is_a_page_and_leads_nowhere(
@@ -195,6 +202,41 @@ def test_this_machine_may_be_connected_without_tls(sqlite_world: World) -> None:
     for origin in ("http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"):
         path = page_path(origin=origin, redirect_uri=f"{origin}/done")
         assert person.get(path).status_code == 200
+
+
+def marked(person: Person, **changed: str) -> str:
+    """Return which choice is marked when the page opens."""
+    [found] = re.findall(r'value="([^"]+)" required checked', person.get(page_path(**changed)).text)
+    return str(found)
+
+
+def test_the_page_proposes_what_the_site_says_of_itself(sqlite_world: World) -> None:
+    person = sign_in(sqlite_world)
+    there = f"{person.merchant_id} {sqlite_world.site_id}"
+    # On an origin of one site it is that, whatever it is called now.
+    assert marked(person) == marked(person, site_title="New", site_url=f"{ORIGIN}/") == there
+    with write_transaction(sqlite_world.session):
+        second = add_site(
+            sqlite_world.deps, sqlite_world.session, person.merchant_id, "Second", [ORIGIN]
+        ).site.id
+    # Where several share it: the one that it says it is, or of this name, else a new one.
+    shared = {"site_title": "Third", "site_url": f"{ORIGIN}/third/"}
+    assert marked(person, **shared) == person.merchant_id
+    assert marked(person, site_title="Third", shares_origin="1") == person.merchant_id
+    assert marked(person, **{**shared, "site_title": "second"}) == f"{person.merchant_id} {second}"
+    assert marked(person, **shared, site=sqlite_world.site_id) == there
+    assert marked(person, **shared, site="st_of_somebody_else") == person.merchant_id
+    page = person.get(page_path(**shared)).text
+    assert 'name="site_name" maxlength="200" autocomplete="off" value="Third"' in page
+    assert f"{ORIGIN}/third/</bdi>" in page
+    named = person.get(page_path(site_url=f"{ORIGIN}/third/")).text
+    assert 'value="blog.example/third"' in named
+    evil = person.get(page_path(site_title='"><script>alert(1)</script>')).text
+    assert "<script>alert" not in evil
+    # A form that comes back is as it was sent.
+    again = decide(person, **shared, choice=person.merchant_id, site_name="").text
+    assert f'value="{person.merchant_id}" required checked' in again
+    assert 'autocomplete="off" value=""' in again
 
 
 def test_who_is_not_signed_in_comes_back_after_signing_in(sqlite_world: World) -> None:
