@@ -12,6 +12,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 pytest_plugins = (
     "tests.support.databases",
@@ -43,6 +45,29 @@ LONG_FIRST = (
     "tests/integration/",
 )
 
+#: Files whose tests share a network of nodes that takes seconds to start. One process runs them
+#: all, or each of them would start another.
+TOGETHER = (
+    "tests/contract/lightning/",
+    "tests/integration/test_l402_network.py",
+    "tests/integration/test_lightning_",
+    "tests/integration/test_lnbits_",
+)
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # its package has no types
+    """Gives a process one file after the other; some files go together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        together = nodeid.startswith(TOGETHER)
+        return "a Lightning network" if together else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Distribute files, not tests, where ``--dist loadfile`` is asked for."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
@@ -70,6 +95,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     ranks = (rank for rank, path in enumerate(LONG_FIRST) if item.nodeid.startswith(path))
     return next(ranks, len(LONG_FIRST))
+
+
+def pytest_collection_finish() -> None:
+    """Let Python not look again and again through what was read in, which stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:

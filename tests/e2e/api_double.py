@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ class Running:
         address = "127.0.0.1" if host == "localhost" else host
         self.server = make_server(address, 0, app, threaded=True, request_handler=_QuietHandler)
         self.origin = f"http://{host}:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        # How often it looks whether to stop; otherwise each test would end with a second of it.
+        serve = partial(self.server.serve_forever, poll_interval=0.02)
+        self.thread = threading.Thread(target=serve, daemon=True)
         self.thread.start()
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from demo.checking import come_into_view, press_and_close
 from tests.e2e.live_shop import ARTICLE_SAT, FILE_SAT, GIFT_SAT, LiveShop
+from tests.e2e.popup import click_read, open_popup, press_allow, take_gift
 from tests.e2e.wall import (
     CHROMIUM,
     FLAGS,
@@ -31,29 +32,6 @@ def live(databases: Databases, tmp_path: Path) -> Iterator[LiveShop]:
         running = LiveShop(tmp_path, url)
         yield running
         running.stop()
-
-
-def click_read(page: Page, number: int = 0) -> None:
-    wall(page, number).get_by_role("button", name="with one click").click()
-
-
-def open_popup(page: Page) -> Page:
-    with page.expect_popup() as waiting:
-        click_read(page)
-    popup = waiting.value
-    popup.wait_for_load_state()
-    return popup
-
-
-def take_gift(popup: Page) -> None:
-    popup.get_by_role("button", name="Take the gift").click()
-    expect(popup.get_by_role("button", name="Allow and")).to_be_visible()
-
-
-def press_allow(popup: Page) -> None:
-    """Allow what the window shows; it closes by itself."""
-    come_into_view(popup)
-    press_and_close(popup, popup.get_by_role("button", name="Allow and"))
 
 
 def allow(page: Page, auto_sat: int = 0) -> None:

@@ -1,6 +1,5 @@
 """Many processes spend from one wallet at once."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -20,6 +19,7 @@ from tests.support.books import (
     open_wallet,
     repeat_spend,
 )
+from tests.support.workers import CONTEXT
 
 PROCESSES = 8
 ATTEMPTS = 12
@@ -30,8 +30,7 @@ AFFORDABLE = 70
 @pytest.fixture(scope="module")
 def workers() -> Iterator[ProcessPoolExecutor]:
     """Return processes that share nothing with this one, as web workers do."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+    with ProcessPoolExecutor(PROCESSES, mp_context=CONTEXT) as pool:
         yield pool
 
 

@@ -1,6 +1,5 @@
 """What happens when the database is full, locked, away, or its client is killed."""
 
-import multiprocessing
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +38,7 @@ from tests.support.books import (
 )
 from tests.support.databases import Databases, open_engine
 from tests.support.postgres import PostgresServer
+from tests.support.workers import finish, spawn
 
 
 def spend_until_full(session: Session) -> int:
@@ -189,12 +189,7 @@ def test_a_process_that_is_killed_loses_nothing_and_books_nothing_half(
 ) -> None:
     open_wallet(session, balance_msat=10_000)
     before = count_rows(session)
-    child = multiprocessing.get_context("spawn").Process(
-        target=die_in_the_middle, args=(database_url,)
-    )
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    assert finish(spawn(die_in_the_middle, database_url)) == -signal.SIGKILL
     assert count_rows(session) == before
     assert balances_of(session, "wallet:wa_1", "gift:wa_1", chart.PROMOTION) == (10_000, 0, 0)
     assert spend(session, order()).balance_msat == 5_000

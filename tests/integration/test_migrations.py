@@ -1,6 +1,5 @@
 """From an empty database to the models' schema, on both engines."""
 
-import multiprocessing
 import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from bitcache_server.extensions import db
 from bitcache_server.models import migrate
 from bitcache_server.models.session import write_transaction
 from tests.support.databases import ENGINES, Databases, open_engine
+from tests.support.workers import CONTEXT
 
 HOT_TABLES = {
     "transfers": "owner_id",
@@ -76,8 +76,7 @@ def test_a_difference_between_database_and_models_is_seen(database_url: str) -> 
 
 
 def test_processes_that_start_at_once_take_turns(empty_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(3, mp_context=context) as workers:
+    with ProcessPoolExecutor(3, mp_context=CONTEXT) as workers:
         for done in [workers.submit(migrate.upgrade, empty_url) for _ in range(3)]:
             done.result(timeout=240)
     assert migrate.check(empty_url) == []

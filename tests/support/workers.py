@@ -24,7 +24,7 @@ from tests.support.world import ORIGIN, World, make_settings
 
 #: Children are forked from a clean process, which has no threads and imported this once.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.workers"])
+CONTEXT.set_forkserver_preload(["tests.support.warm_server"])
 PATIENCE_S = 180
 
 Moment = Literal["before commit", "after commit", "at rollback"]
