@@ -13,18 +13,4 @@ defined( 'WP_UNINSTALL_PLUGIN' ) || exit;
 
 require_once __DIR__ . '/bitcache.php';
 
-if ( is_multisite() ) {
-	foreach ( get_sites(
-		array(
-			'fields' => 'ids',
-			'number' => 0,
-		)
-	) as $bitcache_site ) {
-		switch_to_blog( (int) $bitcache_site );
-		\Bitcache\Store\Remover::remove_site();
-		restore_current_blog();
-	}
-} else {
-	\Bitcache\Store\Remover::remove_site();
-}
-\Bitcache\Store\Remover::remove_network();
+\Bitcache\Store\Remover::remove_all();

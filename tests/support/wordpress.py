@@ -25,7 +25,15 @@ import pytest
 
 from tests.support.processes import free_ports
 from tests.support.wordpress_database import PASSWORD, USER, MariaDb, remove_left_behind
-from tests.support.wordpress_servers import PHP_OPTIONS, Server, serve_nginx, serve_php
+from tests.support.wordpress_servers import (
+    PHP_OPTIONS,
+    WORKERS,
+    Server,
+    php_without,
+    serve_apache,
+    serve_nginx,
+    serve_php,
+)
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "plugins" / "wordpress"
@@ -59,9 +67,11 @@ class Layout:
     permalinks: str = "pretty"
     """Or "plain"."""
     server: str = "php"
-    """Or "php-steady", whose files do not change, "nginx", or nginx with a page cache:
-    "nginx-polite", "nginx-greedy"."""
+    """Or "php-steady", whose files do not change, "php-one", the same with one process,
+    "apache", "nginx", or nginx with a page cache: "nginx-polite", "nginx-greedy"."""
     plugin: bool = True
+    pictures: str = "gd"
+    """The one library for pictures that PHP has; or "imagick"."""
 
     @property
     def snapshot(self) -> tuple[object, ...]:
@@ -88,6 +98,11 @@ class WordPresses:
         self._folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=CACHE))
         self._folder.chmod(0o755)
         self.database = MariaDb().start()
+        self._php = {
+            "gd": php_without(self._folder / "php-gd", "imagick"),
+            # More threads than cores make it slower.
+            "imagick": php_without(self._folder / "php-imagick", "gd") | {"OMP_NUM_THREADS": "1"},
+        }
         self._snapshots: dict[tuple[object, ...], Snapshot] = {}
         self._sites: dict[Layout, WordPressSite] = {}
         self._number = 0
@@ -144,7 +159,8 @@ class WordPresses:
     def _site(self, layout: Layout, port: int) -> "WordPressSite":
         self._number += 1
         run = self._folder / f"{self._number}-{layout.version}"
-        site = WordPressSite(layout, run, port, f"wp{self._number}", self.database)
+        php = self._php[layout.pictures]
+        site = WordPressSite(layout, run, port, f"wp{self._number}", self.database, php)
         site.make_files()
         return site
 
@@ -159,6 +175,8 @@ class WordPressSite:
     port: int
     database: str
     maria: MariaDb
+    environment: dict[str, str]
+    """Of PHP."""
     passwords: dict[str, str] = field(default_factory=dict)
     """The application password of each user; the one to log in with is "NAME-pass"."""
 
@@ -173,6 +191,12 @@ class WordPressSite:
     def root(self) -> Path:
         """Return the web server's document root."""
         return self.run / "root"
+
+    @property
+    def bare_origin(self) -> str:
+        """Return where Apache serves the same files without reading any .htaccess."""
+        assert self._server is not None
+        return f"http://{HOST}:{self._server.bare_port}"
 
     @property
     def home(self) -> Path:
@@ -249,16 +273,23 @@ class WordPressSite:
 
     def start(self) -> None:
         """Put its web server in front of it."""
+        folder = self.layout.folder
+        here = (self.run, self.root, self.port, self.environment)
         if self.layout.server.startswith("nginx"):
             cache = self.layout.server.partition("-")[2]
-            folder = self.layout.folder
-            self._server = serve_nginx(self.run, self.root, self.port, folder=folder, cache=cache)
+            self._server = serve_nginx(*here, folder=folder, cache=cache)
             return
-        environment = {"BITCACHE_TEST_FOLDER": self.layout.folder}
+        if self.layout.server == "apache":
+            self._server = serve_apache(*here, folder=folder)
+            return
+        environment = {**self.environment, "BITCACHE_TEST_FOLDER": folder}
         if self.layout.multisite:
             environment["BITCACHE_TEST_MULTISITE"] = "1"
-        steady = self.layout.server == "php-steady"
-        self._server = serve_php(self.run, self.root, self.port, environment, steady=steady)
+        self._server = serve_php(
+            *(self.run, self.root, self.port, environment),
+            steady=self.layout.server != "php",
+            workers=1 if self.layout.server == "php-one" else WORKERS,
+        )
 
     def stop(self) -> None:
         """Stop serving, and remove its files and its database."""
@@ -274,15 +305,18 @@ class WordPressSite:
 
     # What a test does with it.
 
-    def eval(self, code: str, *, user: str = "admin", path: str = "", **given: Any) -> Any:
+    def eval(
+        self, code: str, *, user: str = "admin", path: str = "", method: str = "POST", **given: Any
+    ) -> Any:
         """Run PHP in it as a user, with ``$input``; return what the code returns.
 
-        It is a request like any other, to the front page of ``path`` (a site of a network).
+        It is a request like any other, to the front page of ``path`` (a site of a network). By
+        "GET" it is what other plugins do while somebody looks at a page.
         """
         body = {"code": code, "input": given, "user": USERS.index(user) + 1 if user else 0}
         headers = {"X-Test-Secret": self.secret}
-        answer = httpx.post(
-            f"{self.url}/{path}?test=1", json=body, headers=headers, timeout=TIMEOUT_S,
+        answer = httpx.request(
+            method, f"{self.url}/{path}?test=1", json=body, headers=headers, timeout=TIMEOUT_S,
             trust_env=False,
         )  # fmt: skip
         try:
@@ -301,6 +335,7 @@ class WordPressSite:
         done = subprocess.run(
             ["php", *options, *arguments],
             cwd=self.home,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             check=False,

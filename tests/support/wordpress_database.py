@@ -55,6 +55,11 @@ class MariaDb:
             raise MariaDbError("It does not run.")
         return self._folder
 
+    @property
+    def _temporary(self) -> str:
+        # Each that starts removes the temporary tables that it finds, also of the others.
+        return f"--tmpdir={self._home}"
+
     def start(self) -> Self:
         """Make the data folder and start; return when it answers."""
         if shutil.which("mariadb-install-db") is None:
@@ -120,7 +125,7 @@ class MariaDb:
         command = [
             *_as_user(), "mariadb-install-db", "--no-defaults", f"--datadir={self._home}/data",
             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin",
-            "--innodb-log-file-size=16M",
+            "--innodb-log-file-size=16M", self._temporary,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -130,7 +135,7 @@ class MariaDb:
         program = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
         command = [
             *_as_user(), program, *_OPTIONS, f"--datadir={self._home}/data",
-            f"--socket={self.socket}", f"--pid-file={self._home}/pid",
+            f"--socket={self.socket}", f"--pid-file={self._home}/pid", self._temporary,
         ]  # fmt: skip
         with (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,7 +1,8 @@
-"""What stands between a browser and a WordPress: PHP's own server, or nginx with php-fpm."""
+"""What stands between a browser and a WordPress: PHP's own server, nginx or Apache with php-fpm."""
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,7 +10,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.processes import free_ports
+
 FILES = Path(__file__).with_name("wordpress_files")
+DOCS = Path(__file__).parents[2] / "docs" / "wordpress.md"
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
 WORKERS = 4
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
@@ -35,6 +40,11 @@ _CACHE = """
 _GREEDY = """
   fastcgi_ignore_headers Cache-Control Expires Set-Cookie Vary;"""
 
+#: Apache refuses to be root. It reads what root reads, wherever the checkout is.
+_NOBODY = (
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+    "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--",
+)  # fmt: skip
 #: Passes the end of the test process on to everything in the group: what PHP's server and
 #: nginx started would outlive them.
 _WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -48,6 +58,8 @@ class Server:
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
+        #: Serves the same files and reads no .htaccess (Apache alone).
+        self.bare_port: int | None = None
 
     def stop(self) -> None:
         """End them and what they started."""
@@ -91,9 +103,15 @@ class Server:
 
 
 def serve_php(
-    run: Path, root: Path, port: int, environment: Mapping[str, str], *, steady: bool = False
+    run: Path,
+    root: Path,
+    port: int,
+    environment: Mapping[str, str],
+    *,
+    steady: bool = False,
+    workers: int = WORKERS,
 ) -> Server:
-    """Serve a folder with PHP's own server, four requests at a time.
+    """Serve a folder with PHP's own server, ``workers`` requests at a time.
 
     ``steady``: files do not change while it runs, and it does not look whether they did.
     """
@@ -101,32 +119,81 @@ def serve_php(
     chosen = {**PHP_OPTIONS, **({"opcache.validate_timestamps": "0"} if steady else {})}
     options = [f"-d{name}={value}" for name, value in chosen.items()]
     address = ["-S", f"127.0.0.1:{port}", "-t", str(root), str(FILES / "router.php")]
-    workers = {"PHP_CLI_SERVER_WORKERS": str(WORKERS), **environment}
-    server.run(["php", *options, *address], workers, run / "php.log")
+    variables = {"PHP_CLI_SERVER_WORKERS": str(workers), **environment}
+    server.run(["php", *options, *address], variables, run / "php.log")
     server.wait(port, run / "php.log")
     return server
 
 
-def serve_nginx(run: Path, root: Path, port: int, *, folder: str = "", cache: str = "") -> Server:
+def private_folder(run: Path) -> Path:
+    """Return the folder outside of the root that nginx and Apache may send files from."""
+    return run / "private"
+
+
+def php_without(folder: Path, *extensions: str) -> dict[str, str]:
+    """Return the environment in which PHP starts without some of its extensions."""
+    folder.mkdir()
+    command = ["php", "-r", "echo PHP_CONFIG_FILE_SCAN_DIR;"]
+    scanned = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for path in scanned.glob("*.ini"):
+        if path.stem.partition("-")[2] not in extensions:
+            (folder / path.name).symlink_to(path)
+    return {"PHP_INI_SCAN_DIR": str(folder)}
+
+
+def serve_nginx(
+    run: Path,
+    root: Path,
+    port: int,
+    environment: Mapping[str, str],
+    *,
+    folder: str = "",
+    cache: str = "",
+) -> Server:
     """Serve a folder with nginx and php-fpm.
 
     ``cache`` is "" for none, "polite" for one that does what the headers say, and "greedy"
     for one that keeps every page that is well, whatever they say.
     """
-    (run / "nginx").mkdir()
-    fpm, nginx = run / "nginx" / "fpm.conf", run / "nginx" / "nginx.conf"
-    fpm.write_text(_fpm(run))
+    home = run / "nginx"
+    home.mkdir()
+    nginx, log = home / "nginx.conf", home / "error.log"
     nginx.write_text(_nginx(run, root, port, folder, cache))
     server = Server()
-    log = run / "nginx" / "error.log"
-    options = [f"-d{name}={value}" for name, value in PHP_OPTIONS.items()]
-    as_root = ["-R"] if os.geteuid() == 0 else []
-    command = ["php-fpm8.2", *as_root, "-F", "-y", str(fpm), *options]
-    server.run(command, {}, run / "nginx" / "fpm.log", alone=True)
+    _start_fpm(server, home, environment)
     server.run(["nginx", "-e", str(log), "-c", str(nginx), "-g", "daemon off;"], {}, log)
     server.wait(port, log)
-    _wait_for_socket(run / "nginx" / "fpm.sock")
+    _wait_for_socket(home / "fpm.sock")
     return server
+
+
+def serve_apache(
+    run: Path, root: Path, port: int, environment: Mapping[str, str], *, folder: str = ""
+) -> Server:
+    """Serve a folder with Apache and php-fpm.
+
+    At its port it reads .htaccess, as most hosts let it; at ``bare_port`` it does not.
+    """
+    home = run / "apache"
+    home.mkdir()
+    config, log = home / "apache.conf", home / "error.log"
+    server = Server()
+    [server.bare_port] = free_ports(1)
+    config.write_text(_apache(run, root, (port, server.bare_port), folder))
+    _start_fpm(server, home, environment)
+    command = ["apache2", "-d", str(home), "-f", str(config), "-DFOREGROUND"]
+    server.run([*_NOBODY * (os.geteuid() == 0), *command], {}, log)
+    server.wait(port, log)
+    _wait_for_socket(home / "fpm.sock")
+    return server
+
+
+def _start_fpm(server: Server, home: Path, environment: Mapping[str, str]) -> None:
+    (home / "fpm.conf").write_text(_fpm(home))
+    options = [f"-d{name}={value}" for name, value in PHP_OPTIONS.items()]
+    as_root = ["-R"] if os.geteuid() == 0 else []
+    command = ["php-fpm8.2", *as_root, "-F", "-y", str(home / "fpm.conf"), *options]
+    server.run(command, environment, home / "fpm.log", alone=True)
 
 
 def _wait_for_socket(path: Path) -> None:
@@ -137,13 +204,13 @@ def _wait_for_socket(path: Path) -> None:
         time.sleep(0.02)
 
 
-def _fpm(run: Path) -> str:
+def _fpm(home: Path) -> str:
     user = "user=root\ngroup=root\n" if os.geteuid() == 0 else ""
     return f"""[global]
-error_log={run}/nginx/fpm.log
-pid={run}/nginx/fpm.pid
+error_log={home}/fpm.log
+pid={home}/fpm.pid
 [www]
-listen={run}/nginx/fpm.sock
+listen={home}/fpm.sock
 listen.mode=0666
 {user}pm=static
 pm.max_children={WORKERS}
@@ -167,5 +234,56 @@ http {{ include /etc/nginx/mime.types; access_log off; client_max_body_size 32m;
  location {folder}/ {{ try_files $uri $uri/ {folder}/index.php?$args; }}
  location ~ \\.php$ {{ try_files $uri =404; include /etc/nginx/fastcgi_params;
   fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;
-  fastcgi_param HTTP_HOST $http_host; fastcgi_pass unix:{home}/fpm.sock;{caching} }} }} }}
+  fastcgi_param HTTP_HOST $http_host; fastcgi_pass unix:{home}/fpm.sock;{caching} }}
+{from_docs("nginx", run)} }} }}
 """
+
+
+def _apache(run: Path, root: Path, ports: tuple[int, int], folder: str) -> str:
+    home, (port, bare) = run / "apache", ports
+    names = "mpm_event authz_core dir mime headers setenvif rewrite proxy proxy_fcgi xsendfile"
+    modules = "".join(
+        f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so\n" for name in names.split()
+    )
+    return f"""{modules}ServerName 127.0.0.1
+DefaultRuntimeDir {home}
+PidFile {home}/apache.pid
+Mutex file:{home} default
+ErrorLog {home}/error.log
+ServerLimit 1
+StartServers 1
+ThreadsPerChild 16
+MaxRequestWorkers 16
+MinSpareThreads 1
+MaxSpareThreads 16
+TypesConfig /etc/mime.types
+Listen 127.0.0.1:{port}
+Listen 127.0.0.1:{bare}
+DocumentRoot {root}
+DirectoryIndex index.php
+<FilesMatch "\\.php$">
+ SetHandler "proxy:unix:{home}/fpm.sock|fcgi://localhost"
+</FilesMatch>
+{from_docs("Apache", run)}
+<VirtualHost 127.0.0.1:{port}>
+ <Directory {root}>
+  Require all granted
+  AllowOverride All
+ </Directory>
+</VirtualHost>
+<VirtualHost 127.0.0.1:{bare}>
+ <Directory {root}>
+  Require all granted
+  AllowOverride None
+  FallbackResource {folder}/index.php
+ </Directory>
+</VirtualHost>
+"""
+
+
+def from_docs(program: str, run: Path) -> str:
+    """Return what the docs tell to write into a web server's configuration, to send files."""
+    text = DOCS.read_text()
+    found = re.search(rf"^    # {program}[^\n]*\n((?:    [^\n]*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return found[1].replace("/var/private/bitcache", str(private_folder(run)))

@@ -19,6 +19,18 @@ expect.set_options(timeout=PATIENCE_MS)
 Connected = Callable[..., AbstractContextManager[tuple[WordPressSite, WordPressShop]]]
 
 
+@contextmanager
+def without_complaints(wordpresses: WordPresses, version: str) -> Iterator[WordPressSite]:
+    """Open a new site; at its end PHP must have had no complaint."""
+    site = wordpresses.fresh(version=version)
+    try:
+        yield site
+        complaints = site.complaints()
+    finally:
+        site.stop()
+    assert complaints == []
+
+
 @pytest.fixture(scope="session")
 def connected(
     wordpresses: WordPresses, databases: Databases, tmp_path_factory: pytest.TempPathFactory

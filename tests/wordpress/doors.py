@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,31 @@ from tests.wordpress.people import ADMIN, Person
 
 #: Methods of the REST routes. All are open: a grant, an origin or a signature decides.
 ROUTES = {"": ["GET"], "/content": ["POST"], "/item": ["POST"], "/events": ["POST"]}
+#: Files of the plugin that read what a request brings. A new one needs a test in test_security.py.
+INPUTS = {
+    "Access/Reader.php",
+    "Admin/Connect.php",
+    "Admin/SettingsPage.php",
+    "Editor/Authors.php",
+    "Editor/Columns.php",
+    "Editor/MetaBox.php",
+    "Editor/Terms.php",
+    "Files/Download.php",
+    "Files/Folder.php",
+    "Files/Stream.php",
+    "Files/Urls.php",
+    "Http/ContentRoute.php",
+    "Http/Origin.php",
+    "Http/ReadingPage.php",
+    "Leak/Canary.php",
+    "Leak/Page.php",
+    "Plugin.php",
+    "Shop/Events.php",
+    "Shop/PayButton.php",
+    "Shop/WooCommerce.php",
+    "Surfaces/Crawlers.php",
+    "Surfaces/Mail.php",
+}
 #: Of wp-admin, for administrators alone.
 PAGES = ("admin.php?page=bitcache", "tools.php?page=bitcache-leak-test")
 #: Where requests come in, by hook; each has a test in test_security.py.
@@ -28,11 +54,9 @@ HOOKS = {
     "edit_user_profile_update": ["Authors::save"],
     "edited_category": ["Terms::save"],
     "init": [
-        "Blocks::blocks",
+        "AllBlocks::load",
         "Download::answer",
-        "FileBlock::add",
         "Meta::add",
-        "PayButton::add",
         "PayButton::press",
         "Schema::upgrade",
         "Scripts::add",
@@ -43,6 +67,7 @@ HOOKS = {
     "save_post": ["Columns::save", "MetaBox::save"],
     "template_redirect": ["Connect::pass_on", "Crawlers::no_store"],
     "wp": ["Data::queried"],
+    "wp_loaded": ["Plugin::look_again"],
     "wp_ajax_bitcache_health": ["SettingsPage::health"],
 }
 _HOOKS = """
@@ -58,6 +83,11 @@ foreach ( $GLOBALS['wp_filter'] as $name => $hook ) {
 }
 return $found;
 """
+_INPUT = re.compile(
+    r"\$_(GET|POST|REQUEST|COOKIE|SERVER|FILES|ENV)\b|php://input|\$request\[|"
+    r"\b(get_json_params|get_body|get_body_params|get_header|get_param|filter_input)\("
+)
+_COMMENT = re.compile(r"^\s*(\*|//|/\*).*$", re.MULTILINE)
 _DOOR = re.compile(
     r"(admin_post_|wp_ajax_|load-|created_|edited_(?!.*meta)|admin_action_).*|init|wp|wp_loaded|"
     r"admin_init|parse_request|template_redirect|save_post|personal_options_update|"
@@ -73,6 +103,16 @@ def routes_of(site: WordPressSite) -> dict[str, list[str]]:
             method for handler in handlers for method in handler["methods"]
         )
         for name, handlers in site.eval(code).items()
+    }
+
+
+def inputs_of(plugin: Path) -> set[str]:
+    """Return the files of the plugin that read what a request brings."""
+    folder = plugin / "includes"
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.php")
+        if _INPUT.search(_COMMENT.sub("", path.read_text()))
     }
 
 

@@ -134,6 +134,8 @@ class Journey:
         self.shoot(page, "consent")
         blogger.press("Connect")
         expect(page.get_by_text("This site is connected.")).to_be_visible()
+        # The server's page has proposed the blog's own title.
+        expect(page.locator(".bitcache-where")).to_contain_text("“The Slow Quarterly” at ")
         expect(page.locator(".bitcache-health .is-bad, .is-unknown")).to_have_count(0)
         self.shoot(page, "connected")
 
@@ -151,7 +153,8 @@ class Journey:
             blogger.write(line)
             blogger.key("Enter")
         blogger.write("/paywall")
-        expect(page.get_by_role("option", name="Paywall")).to_be_visible()
+        # Before all of it has arrived, another block is the first of the list.
+        expect(page.get_by_role("option", name="Paywall", selected=True)).to_be_visible()
         blogger.key("Enter")
         mark = canvas.get_by_text("Paid from here")
         expect(mark).to_have_text("Paid from here: no price yet")

@@ -67,13 +67,18 @@ class Matrix:
     bought: int = 0
     """The post that it opens."""
 
-    def fill(self, who: str, ask: Callable[[Asked], httpx.Response]) -> "Filled":
-        """Ask for everything; return what should not have been seen."""
+    def fill(
+        self,
+        who: str,
+        ask: Callable[[Asked], httpx.Response],
+        wanted: Callable[[Surface], bool] = lambda surface: True,
+    ) -> "Filled":
+        """Ask for everything that is wanted; return what should not have been seen."""
         filled = Filled(self.planted, who)
         cells = [
             cell
             for cell in asked_of(self.site, self.planted, self.shared)
-            if who == STRANGER or not cell[0].same
+            if wanted(cell[0]) and (who == STRANGER or not cell[0].same)
         ]
         with ThreadPoolExecutor(THREADS) as pool:
             answers = pool.map(ask, (self._with_grant(asked) for _, _, asked in cells))

@@ -95,6 +95,12 @@ class WordPressShop(LiveShop):
             query = select(func.count()).select_from(Invoice).where(Invoice.received_msat > 0)
             return db.session().scalar(query) or 0
 
+    def is_sold(self, item_id: str) -> bool:
+        """Return whether an item is on sale."""
+        with self.world.app.app_context():
+            query = select(Item.archived_at).where(Item.id == item_id)
+            return db.session().scalars(query).one() is None
+
     def items(self) -> dict[str, Item]:
         """Return what is sold, by the plugin's own name for it."""
         with self.world.app.app_context():

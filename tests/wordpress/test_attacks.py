@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.wordpress import WordPresses, WordPressSite
 from tests.wordpress.articles import PAYWALL, TEASER, upload
-from tests.wordpress.conftest import Connected
+from tests.wordpress.conftest import Connected, without_complaints
 from tests.wordpress.ways import PRICE, p
 
 SECRET = "It was never under the lake, it hung in the mill."
@@ -31,11 +31,8 @@ DROP_IN = Path(__file__).with_name("stand_ins") / "object-cache.php"
 
 @pytest.fixture(scope="module", params=["6.1", "7.1"])
 def site(request: pytest.FixtureRequest, wordpresses: WordPresses) -> Iterator[WordPressSite]:
-    made = wordpresses.fresh(version=request.param)
-    yield made
-    complaints = made.complaints()
-    made.stop()
-    assert complaints == []
+    with without_complaints(wordpresses, request.param) as made:
+        yield made
 
 
 def stored(site: WordPressSite, post_id: int) -> str:
@@ -94,11 +91,12 @@ SAVES = {
 
 @pytest.mark.parametrize("way", SAVES)
 @pytest.mark.parametrize("content", [MARKED, UNMARKED], ids=["marked", "unmarked"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_teaser_is_never_saved_over_its_article(
-    site: WordPressSite, way: str, content: str
+    site: WordPressSite, way: str, content: str, method: str
 ) -> None:
     post_id = site.create_post(content, post_title=f"Saved {way}", meta_input=PRICE)
-    site.eval("$id = $input['id'];" + SAVES[way], id=post_id)
+    site.eval("$id = $input['id'];" + SAVES[way], id=post_id, method=method)
     assert stored(site, post_id) == content
     assert all(revision == content for revision in site.eval(REVISIONS, id=post_id))
     # One of them is free now, and its text in every feed.
@@ -126,8 +124,9 @@ def test_what_is_meant_is_saved(site: WordPressSite) -> None:
     assert stored(site, post_id).strip() == p(TEASER).strip()
 
 
-def test_the_caption_of_a_paid_picture_is_not_lost(site: WordPressSite) -> None:
-    media = upload(site, "caption.jpg")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_caption_of_a_paid_picture_is_not_lost(site: WordPressSite, method: str) -> None:
+    media = upload(site, f"caption-{method}.jpg")
     site.eval(
         "$words = array( 'post_excerpt' => 'A mill.', 'post_content' => 'By hand.' );"
         "wp_update_post( array( 'ID' => $input['id'] ) + $words );",
@@ -147,6 +146,7 @@ def test_the_caption_of_a_paid_picture_is_not_lost(site: WordPressSite) -> None:
         return array( $given, $post->post_title, $post->post_excerpt, $post->post_content );
         """,
         id=media,
+        method=method,
     ) == ["", "Renamed", "A mill.", "By hand."]
 
 

@@ -6,7 +6,6 @@ pages say about caching, and a cache in PHP that keeps every page for everybody
 (``stand_ins/advanced-cache.php``).
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -16,11 +15,11 @@ from playwright.sync_api import Page
 
 from tests.support.wordpress import VERSIONS, WordPressSite
 from tests.wordpress.articles import PAID, TEASER, Article, expect_article, upload, write
+from tests.wordpress.caches import DROP_IN, GREEDY, POLITE, server_of, with_cache
 from tests.wordpress.conftest import Connected
 from tests.wordpress.shop import WordPressShop
-from tests.wordpress.test_leak_matrix import STAND_INS
 
-CACHES = ("nginx-polite", "nginx-greedy", "drop-in")
+CACHES = (POLITE, GREEDY, DROP_IN)
 World = tuple[WordPressSite, WordPressShop, str]
 
 
@@ -31,14 +30,8 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=CACHES)
 def cached(request: pytest.FixtureRequest, version: str, connected: Connected) -> Iterator[World]:
-    server = "php" if request.param == "drop-in" else request.param
-    with connected(version=version, server=server) as (site, shop):
-        if request.param == "drop-in":
-            shutil.copy(STAND_INS / "advanced-cache.php", site.content)
-            config = site.home / "wp-config.php"
-            config.write_text(
-                config.read_text().replace("<?php", "<?php define('WP_CACHE', true);")
-            )
+    with connected(version=version, server=server_of(request.param)) as (site, shop):
+        with_cache(site, request.param)
         yield site, shop, request.param
 
 
@@ -55,6 +48,9 @@ def test_a_stranger_after_a_payer_gets_the_teaser(cached: World) -> None:
         answer = content(payer, article, shop.buy(article.item))
         assert PAID in answer.json()["html"]
         assert "no-store" in answer.headers["Cache-Control"]
+        # Each cookie once.
+        names = [cookie.partition("=")[0] for cookie in answer.headers.get_list("Set-Cookie")]
+        assert sorted(names) == ["bitcache_hint", "bitcache_reader"]
         # The payer fills the cache, in every way that there is.
         assert TEASER in payer.get(article.url).text
         assert PAID in payer.post(f"?bitcache_read={article.id}").text

@@ -16,6 +16,11 @@ from tests.support.wordpress import PLUGIN, WordPresses
 from tests.wordpress.journey import Blogger, Journey, journey
 
 SCREENS = ((320, 690, "light"), (390, 844, "dark"), (1280, 800, "light"), (1280, 800, "dark"))
+PROBLEM = """
+$error = new \\Bitcache\\Server\\ServerError( 'no_answer' );
+\\Bitcache\\Server\\Health::note( $error, 'offer', 'Ar-Men' );
+update_user_meta( 1, 'locale', 'de_DE' );
+"""
 #: What anybody may do to a theme; a wall has to suit it.
 DARKEN = "document.body.style.background = '#111'; document.body.style.color = '#eee'"
 
@@ -77,6 +82,7 @@ def test_from_a_fresh_wordpress_to_the_first_paid_article(way: Journey, readers:
 
     _look_at_the_wall(readers, address)
     _look_at_the_settings(page, way)
+    _read_of_a_problem_in_german(page, way)
     _say_something_above_the_wall(way, address)
 
 
@@ -101,6 +107,15 @@ def _look_at_the_settings(page: Page, way: Journey) -> None:
         page.goto(f"{way.site.url}/wp-admin/admin.php?page=bitcache")
         assert axe_violations(page, ".bitcache-page") == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def _read_of_a_problem_in_german(page: Page, way: Journey) -> None:
+    """What failed while the cron spoke English is told in the language of who looks."""
+    way.site.eval(PROBLEM)
+    page.goto(f"{way.site.url}/wp-admin/admin.php?page=bitcache")
+    last = page.locator("#bitcache-health").get_by_text("Letztes Problem")
+    expect(last).to_contain_text("Meldung von „Ar-Men“ an den Server")
+    assert axe_violations(page, ".bitcache-page") == []
 
 
 def _say_something_above_the_wall(way: Journey, address: str) -> None:

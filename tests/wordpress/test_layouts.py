@@ -1,6 +1,10 @@
 """The other kinds of sites: in a sub-folder, a network, plain permalinks."""
 
+import re
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page
@@ -23,6 +27,13 @@ _STATE = """
 global $wpdb;
 $tables = $wpdb->get_col( "SHOW TABLES LIKE '{$wpdb->prefix}bitcache%'" );
 return array( \\Bitcache\\Server\\Connection::is_connected(), $wpdb->prefix, $tables );
+"""
+_SELL_A_FILE = """
+$path = wp_upload_bits( 'sold.txt', null, 'hello' )['file'];
+$file = array( 'post_mime_type' => 'text/plain', 'post_title' => 'x', 'post_status' => 'inherit' );
+$id   = wp_insert_attachment( $file, $path );
+update_post_meta( $id, '_bitcache_price', '0.10' );
+return array( \\Bitcache\\Files\\Folder::root(), get_attached_file( $id ) );
 """
 
 
@@ -85,3 +96,32 @@ def test_sites_of_a_network_know_nothing_of_each_other(connected: Connected) -> 
         )
         assert answer.status_code == 401
         assert PAID not in answer.text
+        _expect_proposal(site, shop)
+        _expect_nothing_left(site)
+
+
+def _expect_proposal(site: WordPressSite, shop: WordPressShop) -> None:
+    """Sites on one host tell the server which of them they are."""
+    site.eval("update_option( 'blogname', 'Second &amp; sons' );", path="second/")
+    with closing(site.logged_in("admin")) as admin:
+        page = admin.get("second/wp-admin/admin.php?page=bitcache").text
+        [nonce] = re.findall(r'value="bitcache_connect"><input[^>]+value="(\w+)"', page)
+        form = {"action": "bitcache_connect", "_wpnonce": nonce, "server": shop.origin}
+        answer = admin.post("second/wp-admin/admin-post.php", data=form)
+    asked = {
+        name: values[0]
+        for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()
+    }
+    assert asked["site_title"] == "Second & sons"
+    assert asked["site_url"] == f"{site.url}/second/"
+    assert asked["shares_origin"] == "1"
+    assert "site" not in asked
+
+
+def _expect_nothing_left(site: WordPressSite) -> None:
+    """A site that is deleted takes its tables and its private files with it."""
+    [root, private] = site.eval(_SELL_A_FILE, path="second/")
+    assert Path(private).is_file()
+    site.cli("site", "delete", "2", "--yes")
+    assert not Path(root).exists()
+    assert site.eval("global $wpdb; return $wpdb->get_col( \"SHOW TABLES LIKE 'wp_2_%'\" );") == []

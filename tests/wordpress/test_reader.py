@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from demo.checking import come_into_view, press_and_close
+from tests.e2e.popup import open_popup, press_allow, take_gift
 from tests.e2e.wall import expect_view, wait_until, wall, watched
 from tests.support.wordpress import NEWEST, VERSIONS, WordPressSite
 from tests.wordpress.articles import (
@@ -174,14 +174,9 @@ def test_with_a_balance_one_click_and_no_reload(newest: World, page: Page) -> No
     second = write(site, shop, post_title="The tower")
     page.goto(first.url)
     expect_teaser(page)
-    with page.expect_popup() as waiting:
-        wall(page).get_by_role("button", name="with one click").click()
-    popup = waiting.value
-    popup.get_by_role("button", name="Take the gift").click()
-    allow = popup.get_by_role("button", name="Allow and")
-    expect(allow).to_be_visible()
-    come_into_view(popup)
-    press_and_close(popup, allow)
+    popup = open_popup(page)
+    take_gift(popup)
+    press_allow(popup)
     expect_article(page)
     page.goto(second.url)
     expect_teaser(page)

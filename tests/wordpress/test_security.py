@@ -16,18 +16,20 @@ from sqlalchemy import select
 from bitcache_server.extensions import db
 from bitcache_server.models.catalog import SiteKey
 from tests.e2e.wall import wait_until
-from tests.support.wordpress import NEWEST, WordPressSite
+from tests.support.wordpress import NEWEST, PLUGIN, WordPressSite
 from tests.wordpress.articles import PAID, Article, upload, write
 from tests.wordpress.conftest import Connected
 from tests.wordpress.doors import (
     ACTIONS,
     FORMS,
     HOOKS,
+    INPUTS,
     PAGES,
     ROUTES,
     Form,
     Things,
     hooks_of,
+    inputs_of,
     routes_of,
 )
 from tests.wordpress.people import ADMIN, ROLES, Person, everybody
@@ -89,6 +91,7 @@ def world(connected: Connected) -> Iterator[World]:
 def test_every_door_is_in_the_list(world: World) -> None:
     assert routes_of(world.site) == ROUTES
     assert hooks_of(world.site) == HOOKS
+    assert inputs_of(PLUGIN) == INPUTS
     menu = world.admin.client.get("wp-admin/profile.php").text
     linked = {part.split('"')[0].split("'")[0] for part in menu.split("page=bitcache")[1:]}
     assert linked == {page.split("page=bitcache")[1] for page in PAGES}
@@ -132,6 +135,23 @@ def test_buttons_work_for_the_administrator(world: World) -> None:
     assert world.site.eval("return \\Bitcache\\Server\\Connection::is_connected();") is False
     world.site.eval("delete_option( 'bitcache_settings' );")
     world.shop.connect(world.site)
+
+
+def test_the_leak_test_is_run_by_its_own_button_alone(world: World) -> None:
+    path = f"wp-admin/{PAGES[1]}"
+    for role in ROLES:
+        person = world.people[role]
+        nonces = [None, "0123456789", person.nonce("another")]
+        if role != ADMIN:
+            nonces.append(person.nonce("bitcache-leak-test"))
+        for nonce in nonces:
+            data = {"bitcache_run": "1"} | ({} if nonce is None else {"_wpnonce": nonce})
+            answer = person.client.post(path, data=data)
+            assert answer.status_code == (302 if role == "stranger" else 403), (role, nonce)
+    assert not world.site.option("bitcache_leak_test")
+    # The page's own button has the nonce that was tried.
+    page = world.admin.client.get(path).text
+    assert f'name="_wpnonce" value="{world.admin.nonce("bitcache-leak-test")}"' in page
 
 
 @pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
@@ -436,7 +456,8 @@ $post = array( 'post_title' => $input['title'], 'post_excerpt' => $input['title'
 $id   = wp_insert_post( wp_slash( $post ) );
 // WordPress would take markup out of what contributors write; the plugin does not rely on it.
 $GLOBALS['wpdb']->update( $GLOBALS['wpdb']->posts,
-    array( 'post_status' => 'publish', 'post_content' => $input['content'] ),
+    array( 'post_status' => 'publish', 'post_name' => 'hostile',
+        'post_content' => $input['content'] ),
     array( 'ID' => $id ) );
 clean_post_cache( $id );
 return array( $id, get_permalink( $id ) );

@@ -5,14 +5,19 @@
 	const settings = wc.wcSettings.getSetting( 'bitcache_data', {} );
 	const decode = wp.htmlEntities.decodeEntities;
 	const title = decode( settings.title || 'Bitcoin' );
-	const content = wp.element.createElement( 'p', null, decode( settings.description || '' ) );
+	const make = wp.element.createElement;
+
+	/* The checkout hands its own things to whatever stands here: components take them, elements would print them. */
+	const Label = ( { components } ) =>
+		components && components.PaymentMethodLabel ? make( components.PaymentMethodLabel, { text: title } ) : title;
+	const Content = () => make( 'p', null, decode( settings.description || '' ) );
 
 	wc.wcBlocksRegistry.registerPaymentMethod( {
 		name: 'bitcache',
-		label: wp.element.createElement( 'span', null, title ),
+		label: make( Label ),
 		ariaLabel: title,
-		content,
-		edit: content,
+		content: make( Content ),
+		edit: make( Content ),
 		canMakePayment: () => true,
 		supports: { features: settings.supports || [ 'products' ] },
 	} );

@@ -5,7 +5,7 @@
 	const el = wp.element.createElement;
 	const { Fragment, useEffect } = wp.element;
 	const { __, sprintf } = wp.i18n;
-	const { useSelect } = wp.data;
+	const { useDispatch, useSelect } = wp.data;
 	const { InnerBlocks, InspectorControls, useBlockProps } = wp.blockEditor;
 	const { PanelBody, TextControl, ToggleControl } = wp.components;
 	const { postPrice, postPriceFields, priceFields, summary, usePost } = price;
@@ -54,6 +54,14 @@
 		save: () => null,
 	} );
 
+	const partName = ( clientId ) => 'p-' + clientId.slice( 0, 8 );
+	const noPrice = { price: '', currency: '', part: '' };
+	const ownPrice = ( clientId ) => ( {
+		price: data.amount || '0.05',
+		currency: data.currency,
+		part: partName( clientId ),
+	} );
+
 	/** A name for a part that no other block of this post has. */
 	function usePartName( { clientId, attributes, setAttributes } ) {
 		const taken = useSelect(
@@ -72,10 +80,16 @@
 			},
 			[ clientId, attributes.part ]
 		);
+		const { __unstableMarkNextChangeAsNotPersistent: joinLastStep } =
+			useDispatch( 'core/block-editor' );
 		useEffect( () => {
 			// A copy of a block is sold by itself.
 			if ( attributes.price && ( ! attributes.part || taken ) ) {
-				setAttributes( { part: 'p-' + clientId.slice( 0, 8 ) } );
+				// As a step of its own it would be done again after each undo, for ever.
+				if ( joinLastStep ) {
+					joinLastStep();
+				}
+				setAttributes( { part: partName( clientId ) } );
 			}
 		}, [ attributes.price, attributes.part, taken ] );
 	}
@@ -104,12 +118,7 @@
 								? __( 'Readers buy this part alone.', 'bitcache' )
 								: __( 'Bought together with the post.', 'bitcache' ),
 							checked: own,
-							onChange: ( on ) =>
-								setAttributes(
-									on
-										? { price: data.amount || '0.05', currency: data.currency }
-										: { price: '', currency: '', part: '' }
-								),
+							onChange: ( on ) => setAttributes( on ? ownPrice( props.clientId ) : noPrice ),
 							__nextHasNoMarginBottom: true,
 						} ),
 						own &&

@@ -8,7 +8,8 @@
 namespace Bitcache;
 
 /**
- * Builds everything without side effects; `register` attaches the hooks.
+ * Says which classes listen to WordPress, and when. Building one has no side effects; its
+ * `register` attaches its hooks.
  */
 final class Plugin {
 
@@ -23,12 +24,22 @@ final class Plugin {
 		return self::$instance;
 	}
 
+	/** Options that every page asks for. Here, because the classes that write them are not loaded by it. */
+	const VERSION_OPTION = 'bitcache_version';
+	const FILES_OPTION   = 'bitcache_files';
+	const TEST_OPTION    = 'bitcache_leak_test';
+
+	/** The action that tells of the first post that costs. */
+	const MET = 'bitcache_met';
+
 	/** What is only written, never read by a page: the desk waits for the first of these. */
 	const WRITES = array(
 		'rest_api_init',
 		'wp_insert_post_data',
+		'wp_insert_attachment_data',
 		'pre_delete_post',
 		'pre_delete_attachment',
+		'set_object_terms',
 		'add_post_metadata',
 		'update_post_metadata',
 		'delete_post_metadata',
@@ -38,25 +49,116 @@ final class Plugin {
 		'add_term_metadata',
 		'update_term_metadata',
 		'delete_term_metadata',
+		'update_post_metadata_by_mid',
+		'delete_post_metadata_by_mid',
+		'update_user_metadata_by_mid',
+		'delete_user_metadata_by_mid',
+		'update_term_metadata_by_mid',
+		'delete_term_metadata_by_mid',
 		'pre_update_option',
 		'wp_handle_upload_prefilter',
 		'wp_handle_sideload_prefilter',
+		'set_logged_in_cookie',
+		'clear_auth_cookie',
+		'wp_mail',
 	);
 
-	/** @var bool Whether the desk is there. */
-	private $has_desk = false;
+	/** The same of a network. */
+	const NETWORK = array( 'wp_initialize_site', 'wp_uninitialize_site', 'wpmu_drop_tables' );
 
-	/** Attach every hook. */
+	/** What listens where posts, prices and settings are written, and at addresses of our own. Each has `register(): void`. */
+	const DESK = array(
+		Store\Schema::class,
+		Store\Remover::class,
+		Settings::class,
+		Content\Defaults::class,
+		Surfaces\Rest::class,
+		Surfaces\Mail::class,
+		Surfaces\PublicText::class,
+		Surfaces\Crawlers::class,
+		Front\AllBlocks::class,
+		Http\ContentRoute::class,
+		Http\ReadingPage::class,
+		Leak\Canary::class,
+		Leak\Page::class,
+		Server\Schedule::class,
+		Server\Health::class,
+		Server\Queue::class,
+		Server\Sales::class,
+		Admin\Connect::class,
+		Admin\SettingsPage::class,
+		Admin\Notices::class,
+		Editor\Meta::class,
+		Editor\Scripts::class,
+		Editor\MetaBox::class,
+		Editor\Columns::class,
+		Editor\Terms::class,
+		Editor\Authors::class,
+		Shop\Events::class,
+		Shop\PayButton::class,
+		Files\Keeper::class,
+		Files\Download::class,
+		Files\Fields::class,
+		Files\Check::class,
+		Files\Cli::class,
+	);
+
+	/** @var array<string, true> classes that listen already */
+	private $listening = array();
+
+	/** Attach every hook that this request may need. */
 	public function register(): void {
-		foreach ( $this->services() as $service ) {
-			$service->register();
+		Hooks::attach( Hooks::PAGES );
+		foreach ( Hooks::SHORTCODES as $name => $method ) {
+			add_shortcode( $name, $method );
+		}
+		add_action( 'wp_loaded', array( $this, 'look_again' ), PHP_INT_MIN, 0 );
+		if ( is_multisite() ) {
+			add_action( 'switch_blog', array( $this, 'switched' ), 0, 0 );
 		}
 		if ( ! self::is_page_view() ) {
 			$this->desk();
 			return;
 		}
-		foreach ( self::WRITES as $hook ) {
+		$needed = array(
+			Surfaces\Crawlers::class => Settings::get()['crawlers'],
+			Leak\Canary::class       => is_array( get_option( self::TEST_OPTION ) ),
+		);
+		$this->attach( array_keys( array_filter( $needed ) ) );
+		add_action( self::MET, array( $this, 'met' ), 10, 0 );
+		$this->files();
+		foreach ( is_multisite() ? array_merge( self::WRITES, self::NETWORK ) : self::WRITES as $hook ) {
 			add_filter( $hook, array( $this, 'desk' ), PHP_INT_MIN );
+		}
+	}
+
+	/** Attach what posts that cost need. */
+	public function met(): void {
+		Hooks::attach( Hooks::MET );
+	}
+
+	/** Every pattern is registered by now, and some hold a wall: what was found before does not count. */
+	public function look_again(): void {
+		foreach ( array( Surfaces\Strip::class, Content\Document::class, Content\Glance::class ) as $class ) {
+			if ( class_exists( $class, false ) ) {
+				$class::forget();
+			}
+		}
+	}
+
+	/** Another site of the network has its turn. */
+	public function switched(): void {
+		Content\Glance::forget();
+		// With the desk they are there; and a site that is being made has no options yet.
+		if ( ! isset( $this->listening[ self::class ] ) ) {
+			$this->files();
+		}
+	}
+
+	/** Attach what private files need, where the site has any. */
+	private function files(): void {
+		if ( '1' === get_option( self::FILES_OPTION ) ) {
+			Hooks::attach( Hooks::FILES );
 		}
 	}
 
@@ -68,13 +170,28 @@ final class Plugin {
 	 * @return mixed the same.
 	 */
 	public function desk( $value = null ) {
-		if ( ! $this->has_desk ) {
-			$this->has_desk = true;
-			foreach ( $this->desk_services() as $service ) {
-				$service->register();
-			}
+		if ( ! isset( $this->listening[ self::class ] ) ) {
+			$this->listening[ self::class ] = true;
+			Hooks::attach( Hooks::MET );
+			Hooks::attach( Hooks::FILES );
+			Hooks::attach( Hooks::DESK );
+			$this->attach( self::DESK );
 		}
 		return $value;
+	}
+
+	/**
+	 * Let classes listen, each once.
+	 *
+	 * @param string[] $classes each with a method `register(): void`.
+	 */
+	private function attach( array $classes ): void {
+		foreach ( $classes as $class ) {
+			if ( ! isset( $this->listening[ $class ] ) ) {
+				$this->listening[ $class ] = true;
+				( new $class() )->register();
+			}
+		}
 	}
 
 	/** Say whether somebody looks at a page of the site, and nothing else happens. */
@@ -87,62 +204,19 @@ final class Plugin {
 		return 'index.php' === ( $GLOBALS['pagenow'] ?? '' )
 			&& ! ( defined( 'ALTERNATE_WP_CRON' ) && ALTERNATE_WP_CRON )
 			&& ! defined( 'XMLRPC_REQUEST' )
+			&& ! self::is_ours()
+			&& BITCACHE_VERSION === get_option( self::VERSION_OPTION )
 			&& false === strpos( $uri, 'rest_route' )
 			&& false === strpos( $uri, '/' . rest_get_url_prefix() );
 	}
 
-	/**
-	 * What listens to WordPress on every page, in the order in which hooks are attached.
-	 *
-	 * @return object[] each with a method `register(): void`.
-	 */
-	private function services(): array {
-		return array(
-			new Words(),
-			new Surfaces\Surfaces(),
-			new Store\Schema(),
-			new Front\Blocks(),
-			new Front\Assets(),
-			new Front\Wall(),
-			new Http\ContentRoute(),
-			new Http\ReadingPage(),
-			new Leak\Canary(),
-			new Admin\Connect(),
-			new Shop\WooCommerce(),
-			new Shop\PayButton(),
-			new Files\Urls(),
-			new Files\Download(),
-			new Files\FileBlock(),
-		);
-	}
-
-	/**
-	 * What listens where posts, prices and settings are written.
-	 *
-	 * @return object[] each with a method `register(): void`.
-	 */
-	private function desk_services(): array {
-		return array(
-			new Settings(),
-			new Content\Defaults(),
-			new Leak\Page(),
-			new Server\Schedule(),
-			new Server\Health(),
-			new Server\Queue(),
-			new Server\Sales(),
-			new Admin\SettingsPage(),
-			new Admin\Notices(),
-			new Editor\Meta(),
-			new Editor\Scripts(),
-			new Editor\MetaBox(),
-			new Editor\Columns(),
-			new Editor\Terms(),
-			new Editor\Authors(),
-			new Shop\Events(),
-			new Files\Keeper(),
-			new Files\Fields(),
-			new Files\Check(),
-			new Files\Cli(),
-		);
+	/** Say whether an address of our own is asked for: all of them are parameters of the front page. */
+	private static function is_ours(): bool {
+		foreach ( array_keys( $_GET ) as $name ) { // phpcs:ignore -- compared only.
+			if ( 0 === strncmp( (string) $name, 'bitcache_', 9 ) ) {
+				return true;
+			}
+		}
+		return false;
 	}
 }

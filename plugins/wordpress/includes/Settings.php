@@ -20,6 +20,12 @@ final class Settings {
 	/** Widest corner that the wall looks well with, in pixels. */
 	const MAX_RADIUS = 32;
 
+	/** @var mixed the option as it was read last */
+	private static $stored = null;
+
+	/** @var array<string, mixed> what that means */
+	private static $all = array();
+
 	/** Attach every hook. */
 	public function register(): void {
 		add_filter( 'sanitize_option_' . self::OPTION, array( self::class, 'sanitise' ) );
@@ -32,7 +38,12 @@ final class Settings {
 	 */
 	public static function get(): array {
 		$stored = get_option( self::OPTION, array() );
-		return self::over( is_array( $stored ) ? $stored : array(), self::defaults() );
+		// Asked for many times on a page, and most of the time is in what follows.
+		if ( $stored !== self::$stored ) {
+			self::$all    = self::over( is_array( $stored ) ? $stored : array(), self::defaults() );
+			self::$stored = $stored;
+		}
+		return self::$all;
 	}
 
 	/**

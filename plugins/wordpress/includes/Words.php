@@ -18,15 +18,7 @@ final class Words {
 	const DOMAIN = 'bitcache';
 
 	/** @var array<string, array<string, string>> by locale */
-	private $read = array();
-
-	/** Attach every hook. */
-	public function register(): void {
-		add_filter( 'gettext_' . self::DOMAIN, array( $this, 'translate' ), 10, 2 );
-		// The titles of blocks have a context: "block title".
-		add_filter( 'gettext_with_context_' . self::DOMAIN, array( $this, 'translate' ), 10, 2 );
-		add_filter( 'ngettext_' . self::DOMAIN, array( $this, 'translate_plural' ), 10, 4 );
-	}
+	private static $read = array();
 
 	/**
 	 * Return a sentence in the reader's language.
@@ -34,9 +26,9 @@ final class Words {
 	 * @param string $translated what WordPress found.
 	 * @param string $text       the English sentence.
 	 */
-	public function translate( string $translated, string $text ): string {
+	public static function translate( string $translated, string $text ): string {
 		// Somebody else's translation counts.
-		return $translated === $text ? ( $this->all( determine_locale() )[ $text ] ?? $text ) : $translated;
+		return $translated === $text ? ( self::all( determine_locale() )[ $text ] ?? $text ) : $translated;
 	}
 
 	/**
@@ -47,12 +39,12 @@ final class Words {
 	 * @param string $many       English for many.
 	 * @param int    $number     how many.
 	 */
-	public function translate_plural( string $translated, string $one, string $many, $number ): string {
+	public static function translate_plural( string $translated, string $one, string $many, $number ): string {
 		if ( $translated !== $one && $translated !== $many ) {
 			return $translated;
 		}
 		$locale = determine_locale();
-		$forms  = explode( "\0", $this->all( $locale )[ $one . "\0" . $many ] ?? '' );
+		$forms  = explode( "\0", self::all( $locale )[ $one . "\0" . $many ] ?? '' );
 		if ( 2 !== count( $forms ) ) {
 			return $translated;
 		}
@@ -64,7 +56,7 @@ final class Words {
 	/** Return a line of script that gives the sentences of this locale to wp.i18n. */
 	public static function for_script(): string {
 		$words = array();
-		foreach ( ( new self() )->all( determine_locale() ) as $text => $translation ) {
+		foreach ( self::all( determine_locale() ) as $text => $translation ) {
 			$words[ explode( "\0", $text )[0] ] = explode( "\0", $translation );
 		}
 		return array() === $words ? '' : 'wp.i18n.setLocaleData(' . wp_json_encode( $words, JSON_HEX_TAG ) . ',"' . self::DOMAIN . '");';
@@ -76,12 +68,12 @@ final class Words {
 	 * @param string $locale such as `de_DE`.
 	 * @return array<string, string>
 	 */
-	private function all( string $locale ): array {
-		if ( ! isset( $this->read[ $locale ] ) ) {
+	private static function all( string $locale ): array {
+		if ( ! isset( self::$read[ $locale ] ) ) {
 			$language              = substr( $locale, 0, 2 );
 			$file                  = dirname( BITCACHE_FILE ) . '/languages/bitcache-' . $language . '_' . strtoupper( $language ) . '.l10n.php';
-			$this->read[ $locale ] = preg_match( '/\A[a-z]{2}(_|\z)/', $locale ) && is_file( $file ) ? ( require $file )['messages'] : array(); // nosemgrep: include-of-a-variable -- two letters of the locale name it.
+			self::$read[ $locale ] = preg_match( '/\A[a-z]{2}(_|\z)/', $locale ) && is_file( $file ) ? ( require $file )['messages'] : array(); // nosemgrep: include-of-a-variable -- two letters of the locale name it.
 		}
-		return $this->read[ $locale ];
+		return self::$read[ $locale ];
 	}
 }

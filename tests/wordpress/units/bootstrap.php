@@ -9,6 +9,7 @@ define( 'BITCACHE_FILE', dirname( __DIR__, 3 ) . '/plugins/wordpress/bitcache.ph
 
 require __DIR__ . '/stand-in-wordpress.php';
 require __DIR__ . '/stand-in-woocommerce.php';
+require __DIR__ . '/stand-in-woocommerce-blocks.php';
 
 spl_autoload_register(
 	static function ( string $name ): void {

@@ -15,7 +15,12 @@ final class Stand_In {
 	/** @var callable|null gets method, url and body; returns status and body. */
 	public static $server = null;
 
+	/** @var array<string, int> when jobs run, by their names. */
+	public static $jobs = array();
+
 	public static function reset(): void {
+		self::$jobs      = array();
+		$GLOBALS['wpdb'] = new Stand_In_Database();
 		self::$options = array();
 		self::$calls   = array();
 		self::$server  = null;
@@ -33,6 +38,25 @@ final class Stand_In {
 			'secret' => 'bcsk_a-secret-of-a-site-000000',
 			'keys'   => array( 'bcgk_current', 'bcgk_previous' ),
 		);
+	}
+}
+
+/** Two statements of SQL: add an option that is not there, and delete those whose time is over. */
+class Stand_In_Database {
+	public $options = 'wp_options';
+	public function esc_like( $text ) {
+		return $text;
+	}
+	public function prepare( $sql, ...$values ) {
+		return array( $sql, $values );
+	}
+	public function query( $prepared ) {
+		list( $sql, list( $name, $value ) ) = $prepared;
+		if ( 0 === strncmp( $sql, 'INSERT IGNORE', 13 ) && ! isset( Stand_In::$options[ $name ] ) ) {
+			Stand_In::$options[ $name ] = $value;
+			return 1;
+		}
+		return 0;
 	}
 }
 
@@ -86,6 +110,15 @@ function update_option( $name, $value, $autoload = null ) {
 	Stand_In::$options[ $name ] = $value;
 	return true;
 }
+function delete_option( $name ) {
+	unset( Stand_In::$options[ $name ] );
+}
+function wp_next_scheduled( $name ) {
+	return Stand_In::$jobs[ $name ] ?? false;
+}
+function wp_schedule_event( $at, $often, $name ) {
+	Stand_In::$jobs[ $name ] = $at;
+}
 function add_action() {}
 function add_filter() {}
 function is_wp_error( $thing ) {
@@ -104,7 +137,19 @@ function sanitize_key( $key ) {
 	return preg_replace( '/[^a-z0-9_\-]/', '', strtolower( $key ) );
 }
 function sanitize_text_field( $text ) {
-	return trim( strip_tags( $text ) );
+	return is_string( $text ) ? trim( strip_tags( $text ) ) : '';
+}
+function wp_unslash( $value ) {
+	return $value;
+}
+function plugins_url( $path, $file ) {
+	return 'https://blog.example/wp-content/plugins/bitcache/' . $path;
+}
+function wp_register_script( $handle, $url, $needs = array(), $version = false, $last = false ) {
+	Stand_In::$options[ 'script ' . $handle ] = array( $url, $needs );
+}
+function esc_html( $text ) {
+	return htmlspecialchars( $text );
 }
 function get_current_blog_id() {
 	return 1;

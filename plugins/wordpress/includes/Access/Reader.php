@@ -30,6 +30,9 @@ final class Reader {
 	/** @var bool Whether the cookies are sent with a later answer. */
 	private $is_deferred = false;
 
+	/** @var bool Whether this answer has them already. */
+	private $is_kept = false;
+
 	/**
 	 * Keep a cookie's value.
 	 *
@@ -63,7 +66,8 @@ final class Reader {
 		if ( null === $this->token ) {
 			$this->token = rtrim( strtr( base64_encode( random_bytes( 32 ) ), '+/', '-_' ), '=' );
 		}
-		if ( ! $this->is_deferred ) {
+		if ( ! $this->is_deferred && ! $this->is_kept ) {
+			$this->is_kept = true;
 			self::send( self::COOKIE, $this->token, self::DAYS * DAY_IN_SECONDS, true );
 			self::hint();
 		}

@@ -32,9 +32,6 @@ final class Connect {
 	/** What the server tells the merchant that asks. */
 	const CLIENT_NAME = 'WordPress: %s';
 
-	/** As much of the site's title goes along, in characters: the whole is 80 at most. */
-	const MAX_TITLE = 60;
-
 	/** In the query of the front page, where wp-admin is on another origin than the pages. */
 	const VIA_FRONT = 'bitcache_connected';
 
@@ -83,7 +80,7 @@ final class Connect {
 			'state'                 => $state,
 			'code_challenge'        => self::base64url( hash( 'sha256', $verifier, true ) ),
 			'code_challenge_method' => 'S256',
-		);
+		) + Proposal::fields();
 		nocache_headers();
 		// phpcs:ignore WordPress.Security.SafeRedirect -- leading elsewhere is the purpose.
 		wp_redirect( $found['authorize'] . '?' . http_build_query( $query, '', '&', PHP_QUERY_RFC3986 ), 303 );
@@ -244,8 +241,8 @@ final class Connect {
 
 	/** Return what the server calls us, so that two sites on one host can be told apart. */
 	private static function client_name(): string {
-		$title = trim( (string) preg_replace( '/[[:cntrl:]]+/', ' ', wp_specialchars_decode( get_bloginfo( 'name' ), ENT_QUOTES ) ) );
-		return sprintf( self::CLIENT_NAME, '' === $title ? 'Bitcache' : mb_substr( $title, 0, self::MAX_TITLE ) );
+		$title = Proposal::title();
+		return sprintf( self::CLIENT_NAME, '' === $title ? 'Bitcache' : $title );
 	}
 
 	/** Return where the server sends the browser back to: on the origin of this site's pages. */

@@ -102,11 +102,12 @@ final class ConnectionPart {
 		);
 		foreach ( Health::words() as $line ) {
 			printf(
-				'<li class="is-%1$s"><span class="dashicons dashicons-%2$s" aria-hidden="true"></span><span><span class="screen-reader-text">%3$s </span><strong>%4$s:</strong> %5$s</span></li>',
+				'<li class="is-%1$s"><span class="dashicons dashicons-%2$s" aria-hidden="true"></span><span><span class="screen-reader-text">%3$s </span><strong>%4$s</strong> %5$s</span></li>',
 				esc_attr( $line['state'] ),
 				esc_attr( $marks[ $line['state'] ][0] ),
 				esc_html( $marks[ $line['state'] ][1] ),
-				esc_html( $line['name'] ),
+				/* translators: %s: what is looked at, such as "Server" */
+				esc_html( sprintf( __( '%s:', 'bitcache' ), $line['name'] ) ),
 				esc_html( $line['words'] )
 			);
 		}

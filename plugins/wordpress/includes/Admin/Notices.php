@@ -56,7 +56,7 @@ final class Notices {
 	 */
 	private function troubled(): array {
 		global $wpdb;
-		// phpcs:ignore WordPress.DB.DirectDatabaseQuery
+		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- WordPress has no function that lists posts by the age of a meta.
 		$ids   = $wpdb->get_col( $wpdb->prepare( "SELECT post_id FROM {$wpdb->postmeta} WHERE meta_key = %s ORDER BY meta_id DESC LIMIT 50", Items::PROBLEM ) );
 		$found = array();
 		foreach ( array_map( 'intval', $ids ) as $post_id ) {

@@ -7,6 +7,7 @@
 
 namespace Bitcache\Admin;
 
+use Bitcache\Files\Handover;
 use Bitcache\Server\Connection;
 use Bitcache\Settings;
 
@@ -72,7 +73,7 @@ final class SettingsForm {
 		$names = array(
 			'free_paragraphs' => __( 'The first paragraphs (where a post has no mark of its own)', 'bitcache' ),
 			'free_readers'    => __( 'The first readers', 'bitcache' ),
-			'free_after_days' => __( 'Everybody, after days', 'bitcache' ),
+			'free_after_days' => __( 'Everybody, after so many days', 'bitcache' ),
 		);
 		foreach ( $names as $name => $label ) {
 			printf(
@@ -157,7 +158,7 @@ final class SettingsForm {
 		foreach ( $ways as $value => $label ) {
 			printf( '<option value="%1$s"%2$s>%3$s</option>', esc_attr( $value ), selected( $value, $now['sendfile'], false ), esc_html( $label ) );
 		}
-		echo '</select></p>';
+		printf( '</select><br><span class="description">%s</span></p>', esc_html( Handover::words() ) );
 		self::box( 'keep_sales', (bool) $now['keep_sales'], __( 'Keep purchases when the plugin is deleted', 'bitcache' ), __( 'So that readers who have paid can read on when you install it again.', 'bitcache' ) );
 		echo '</section>';
 	}

@@ -8,6 +8,7 @@
 namespace Bitcache\Admin;
 
 use Bitcache\Content\Price;
+use Bitcache\Files\Handover;
 use Bitcache\Server\Connection;
 use Bitcache\Server\Health;
 use Bitcache\Server\Sales;
@@ -121,6 +122,7 @@ final class SettingsPage {
 		self::guard( 'bitcache_check' );
 		( new Health() )->look();
 		( new Sales() )->refresh();
+		Handover::look();
 		self::back();
 	}
 

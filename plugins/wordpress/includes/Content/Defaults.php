@@ -21,6 +21,15 @@ final class Defaults {
 	const PRICE    = 'bitcache_price';
 	const CURRENCY = 'bitcache_currency';
 
+	/** The meta of a post that has a price of its own. */
+	const OWN = '_bitcache_price';
+
+	/** @var string|null the option as it was read last */
+	private static $text = null;
+
+	/** @var array<string, array<int, mixed>> what that means */
+	private static $read = array();
+
 	/** Attach every hook. */
 	public function register(): void {
 		foreach ( array( 'user', 'term' ) as $kind ) {
@@ -31,7 +40,7 @@ final class Defaults {
 		add_action( 'added_post_meta', array( $this, 'on_post' ), 0, 3 );
 		add_action( 'updated_post_meta', array( $this, 'on_post' ), 0, 3 );
 		add_action( 'save_post_wp_block', array( $this, 'on_block' ) );
-		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta', 'update_option_bitcache_settings', 'add_option_bitcache_settings', 'update_option_' . self::OPTION ) as $hook ) {
+		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta', 'update_option_bitcache_settings', 'add_option_bitcache_settings', 'update_option_' . self::OPTION, 'add_option_' . self::OPTION ) as $hook ) {
 			add_action( $hook, array( Document::class, 'forget' ), 1, 0 );
 		}
 	}
@@ -95,24 +104,27 @@ final class Defaults {
 	}
 
 	/**
-	 * Say whether a post may cost something; if not, nothing more is to be asked about it.
+	 * Say whether there are posts of a type that have prices of their own.
 	 *
-	 * @param \WP_Post $post any post.
+	 * @param string $type of posts.
 	 */
-	public static function may_cost( \WP_Post $post ): bool {
-		$content = (string) $post->post_content;
-		if ( Parser::has_markers( $content ) || Parser::names_markers( $content ) ) {
-			return true;
-		}
-		$type  = 'revision' === $post->post_type ? (string) get_post_type( $post->post_parent ) : $post->post_type;
-		$all   = self::all();
-		$types = $all['types'];
-		if ( ! is_array( $types ) || in_array( $type, $types, true ) ) {
-			return true;
-		}
+	public static function has_prices( string $type ): bool {
+		$types = self::all()['types'];
+		return ! is_array( $types ) || in_array( $type, $types, true );
+	}
+
+	/**
+	 * Say whether posts of a type can have a price that is not their own.
+	 *
+	 * @param string $type of posts.
+	 */
+	public static function concern( string $type ): bool {
 		$settings = Settings::get();
-		return in_array( $type, $settings['default_types'], true )
-			&& ( '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'] );
+		if ( ! in_array( $type, $settings['default_types'], true ) ) {
+			return false;
+		}
+		$all = self::all();
+		return '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
 	}
 
 	/**
@@ -123,10 +135,29 @@ final class Defaults {
 	 * @param string $name    of the meta.
 	 */
 	public function on_post( $meta_id, $id, $name ): void {
-		$types = self::all()['types'];
-		$type  = Pricing::PRICE === $name ? (string) get_post_type( (int) $id ) : '';
-		if ( '' !== $type && is_array( $types ) && ! in_array( $type, $types, true ) ) {
-			self::keep( array( 'types' => array_merge( $types, array( $type ) ) ) );
+		if ( self::OWN === $name ) {
+			self::note( (string) get_post_type( (int) $id ) );
+		}
+	}
+
+	/**
+	 * Note the type that a post with a price of its own has been given.
+	 *
+	 * @param int $id of the post.
+	 */
+	public static function on_clean( $id ): void {
+		// Not that of the object that the hook passes on: it was read before the type was changed.
+		$type = (string) get_post_type( (int) $id );
+		if ( '' !== $type && ! self::has_prices( $type ) && '' !== (string) get_post_meta( (int) $id, self::OWN, true ) ) {
+			self::note( $type );
+			Document::forget();
+		}
+	}
+
+	/** Note that posts of a type have prices of their own. */
+	private static function note( string $type ): void {
+		if ( '' !== $type && ! self::has_prices( $type ) ) {
+			self::keep( array( 'types' => array_merge( self::all()['types'], array( $type ) ) ) );
 		}
 	}
 
@@ -201,8 +232,23 @@ final class Defaults {
 
 	/** @return array<string, array<int, mixed>> */
 	private static function all(): array {
-		$stored = get_option( self::OPTION, array() );
-		$empty  = array(
+		// Asked for by every post of every page: most of the time would be in reading the text again.
+		$text = wp_load_alloptions()[ self::OPTION ] ?? null;
+		if ( null === $text || $text !== self::$text ) {
+			self::$read = self::read( null === $text ? get_option( self::OPTION, array() ) : maybe_unserialize( $text ) );
+			self::$text = $text;
+		}
+		return self::$read;
+	}
+
+	/**
+	 * Return the index with all its parts.
+	 *
+	 * @param mixed $stored the option.
+	 * @return array<string, array<int, mixed>>
+	 */
+	private static function read( $stored ): array {
+		$empty = array(
 			'authors' => array(),
 			'terms'   => array(),
 			'blocks'  => array(),

@@ -8,6 +8,7 @@
 namespace Bitcache\Content;
 
 use Bitcache\Files\Priced;
+use Bitcache\Plugin;
 
 /**
  * Everything that the rest of the plugin knows about the content of a post.
@@ -34,6 +35,12 @@ final class Document {
 	/** @var Price|null */
 	private $price = null;
 
+	/** @var int|null When everybody may read it, in Unix seconds; 0 for never, 1 for always. */
+	private $free_at = null;
+
+	/** @var Rules|null */
+	private $rules = null;
+
 	/** @var array<string, Part>|null */
 	private $parts = null;
 
@@ -59,7 +66,7 @@ final class Document {
 	 */
 	public static function of( \WP_Post $post ): Document {
 		$raw = (string) $post->post_content;
-		if ( preg_match( self::PLACEHOLDER, $raw ) ) {
+		if ( false !== strpos( $raw, '<!-- bitcache:wall ' ) && preg_match( self::PLACEHOLDER, $raw ) ) {
 			$raw = self::stored( $post );
 		}
 		$key = get_current_blog_id() . ':' . $post->ID . ':' . $post->post_modified_gmt . ':' . strlen( $raw ) . ':' . crc32( $raw );
@@ -75,6 +82,7 @@ final class Document {
 	/** Forget what was read, after prices or settings changed in the same request. */
 	public static function forget(): void {
 		self::$known = array();
+		Glance::forget();
 	}
 
 	/** Say whether something must be withheld from the public now. */
@@ -84,12 +92,11 @@ final class Document {
 
 	/** Say whether the post has become free for all, or the owner made it free. */
 	public function is_free_now(): bool {
-		$owner = $this->owner();
-		if ( Pricing::is_free( $owner ) ) {
-			return true;
+		if ( null === $this->free_at ) {
+			$owner         = $this->owner();
+			$this->free_at = Pricing::is_free( $owner ) ? 1 : $this->rules()->free_at( $owner );
 		}
-		$free_at = Rules::for_post( $owner )->free_at( $owner );
-		return $free_at > 0 && $free_at <= time();
+		return $this->free_at > 0 && $this->free_at <= time();
 	}
 
 	/**
@@ -137,12 +144,16 @@ final class Document {
 	public function is_concerned(): bool {
 		if ( null === $this->concerned ) {
 			$this->concerned = false;
-			if ( ! Defaults::may_cost( $this->post ) ) {
+			if ( ! Glance::may_cost( $this->post ) ) {
 				return false;
 			}
-			$marked          = Parser::has_markers( $this->raw ) || Parser::names_markers( $this->raw );
 			$this->price     = Pricing::for_post( $this->owner() );
-			$this->concerned = ( '' !== trim( $this->raw ) && ( $marked || null !== $this->price ) ) || null !== $this->file_price();
+			$this->concerned = ( '' !== trim( $this->raw ) && ( null !== $this->price || Glance::is_marked( $this->raw ) ) )
+				|| null !== $this->file_price();
+			if ( $this->concerned && ! did_action( Plugin::MET ) ) {
+				/** The first post that costs, or has cost, was met in this request. */
+				do_action( Plugin::MET );
+			}
 		}
 		return $this->concerned;
 	}
@@ -155,7 +166,7 @@ final class Document {
 			return;
 		}
 		$own    = Pricing::own( $this->owner() );
-		$parser = new Parser( $this->raw, null !== $this->price ? Rules::for_post( $this->owner() )->free_paragraphs : null );
+		$parser = new Parser( $this->raw, null !== $this->price ? $this->rules()->free_paragraphs : null );
 		foreach ( $parser->stretches() as $key => $stretches ) {
 			$named               = $parser->price( (string) $key, $this->price );
 			$price               = Part::POST === $key ? ( $own ?? $named ?? $this->price ) : $named;
@@ -171,6 +182,12 @@ final class Document {
 	/** Return the price of the file itself, where the post is an attachment that is sold alone. */
 	private function file_price(): ?Price {
 		return 'attachment' === $this->post->post_type ? Priced::price( $this->post->ID ) : null;
+	}
+
+	/** Return what is free of it. */
+	private function rules(): Rules {
+		$this->rules = $this->rules ?? Rules::for_post( $this->owner() );
+		return $this->rules;
 	}
 
 	/** Return the post that price and rules are those of: of a revision, its parent. */

@@ -57,7 +57,7 @@ final class Parser {
 		$this->named = new NamedPrices();
 		// Nobody writes a placeholder by hand.
 		$raw    = (string) preg_replace( Document::PLACEHOLDER, '', $raw );
-		$marked = self::has_markers( $raw ) || self::names_markers( $raw );
+		$marked = Glance::is_marked( $raw );
 		$blocks = parse_blocks( $raw );
 		if ( $marked || null !== $free_paragraphs ) {
 			$blocks = ( new Refs() )->resolve( $blocks, ! $marked );
@@ -77,7 +77,7 @@ final class Parser {
 	 * @param string $raw content as it is stored.
 	 */
 	public static function opened( string $raw ): string {
-		return self::has_markers( $raw ) || self::names_markers( $raw ) ? ( new self( $raw, null, true ) )->teaser() : $raw;
+		return Glance::is_marked( $raw ) ? ( new self( $raw, null, true ) )->teaser() : $raw;
 	}
 
 	/**

@@ -14,7 +14,7 @@ use Bitcache\Settings;
  */
 final class Pricing {
 
-	const PRICE    = '_bitcache_price';
+	const PRICE    = Defaults::OWN;
 	const CURRENCY = '_bitcache_currency';
 	const FREE     = '_bitcache_free';
 
@@ -24,10 +24,8 @@ final class Pricing {
 	 * @param \WP_Post $post any post.
 	 */
 	public static function for_post( \WP_Post $post ): ?Price {
-		if ( self::is_free( $post ) ) {
-			return null;
-		}
-		return self::own( $post ) ?? self::fallback( $post );
+		$price = self::own( $post ) ?? self::fallback( $post );
+		return null === $price || self::is_free( $post ) ? null : $price;
 	}
 
 	/**
@@ -60,10 +58,10 @@ final class Pricing {
 	 * @param \WP_Post $post any post.
 	 */
 	public static function fallback( \WP_Post $post ): ?Price {
-		$settings = Settings::get();
-		if ( ! in_array( $post->post_type, $settings['default_types'], true ) ) {
+		if ( ! Defaults::concern( $post->post_type ) ) {
 			return null;
 		}
+		$settings = Settings::get();
 		return Defaults::of_author( (int) $post->post_author )
 			?? Defaults::of_terms( $post )
 			?? Price::parse( $settings['default_price'], $settings['default_currency'] );

@@ -96,7 +96,7 @@ final class Refs {
 			return null;
 		}
 		$content = 'core/pattern' === $block['blockName'] ? self::pattern( (string) ( $block['attrs']['slug'] ?? '' ) ) : self::reusable( (int) ( $block['attrs']['ref'] ?? 0 ) );
-		return $all || Parser::has_markers( $content ) || Parser::names_markers( $content ) ? $content : null;
+		return $all || Glance::is_marked( $content ) ? $content : null;
 	}
 
 	/**

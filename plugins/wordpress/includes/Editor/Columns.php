@@ -54,13 +54,18 @@ final class Columns {
 			return;
 		}
 		$state = Standing::of( $post_id );
-		echo '' === $state['price'] ? '<span aria-hidden="true">—</span><span class="screen-reader-text">' . esc_html__( 'Free', 'bitcache' ) . '</span>' : esc_html( $state['price'] );
+		if ( '' !== $state['price'] || ! $state['withheld'] ) {
+			echo '' === $state['price'] ? '<span aria-hidden="true">—</span><span class="screen-reader-text">' . esc_html__( 'Free', 'bitcache' ) . '</span>' : esc_html( $state['price'] ), '<br>';
+		}
 		if ( $state['sales'] > 0 ) {
 			/* translators: %d: how many readers have bought this post. */
-			echo '<br>' . esc_html( sprintf( _n( '%d sale', '%d sales', $state['sales'], 'bitcache' ), $state['sales'] ) );
+			echo esc_html( sprintf( _n( '%d sale', '%d sales', $state['sales'], 'bitcache' ), $state['sales'] ) ) . '<br>';
+		}
+		if ( $state['withheld'] && '' === $state['error'] ) {
+			$state['error'] = __( 'The paid part has no price yet: nobody can read or buy it.', 'bitcache' );
 		}
 		if ( '' !== $state['error'] ) {
-			echo '<br><span class="dashicons dashicons-warning" aria-hidden="true"></span> ' . esc_html( $state['error'] );
+			echo '<span class="dashicons dashicons-warning" aria-hidden="true"></span> ' . esc_html( $state['error'] );
 		}
 		printf(
 			'<span hidden class="bitcache-own" data-amount="%s" data-currency="%s" data-free="%d"></span>',

@@ -34,11 +34,12 @@ final class Fields {
 	 * @param string $currency what is stored; empty for the site's.
 	 */
 	public static function price( string $name, string $amount, string $currency ): void {
+		// WordPress gives each field of such a form a line of its own: one price is on one line.
 		$id       = str_replace( array( '[', ']' ), '-', $name );
 		$currency = '' === $currency ? Settings::get()['default_currency'] : $currency;
 		printf(
 			'<span class="bitcache-price"><label class="screen-reader-text" for="%1$s-amount">%2$s</label>'
-			. '<input type="text" inputmode="decimal" size="8" id="%1$s-amount" name="%3$s[amount]" value="%4$s" pattern="\d{1,9}([.,]\d{1,8})?" placeholder="%5$s"> ',
+			. '<input type="text" inputmode="decimal" size="8" style="display:inline-block;width:9em;max-width:60%%" id="%1$s-amount" name="%3$s[amount]" value="%4$s" pattern="\d{1,9}([.,]\d{1,8})?" placeholder="%5$s"> ',
 			esc_attr( $id ),
 			esc_html__( 'Price', 'bitcache' ),
 			esc_attr( $name ),
@@ -46,7 +47,7 @@ final class Fields {
 			esc_attr( Settings::get()['default_price'] )
 		);
 		printf(
-			'<label class="screen-reader-text" for="%1$s-currency">%2$s</label><select id="%1$s-currency" name="%3$s[currency]">',
+			'<label class="screen-reader-text" for="%1$s-currency">%2$s</label><select id="%1$s-currency" name="%3$s[currency]" style="display:inline-block;width:auto">',
 			esc_attr( $id ),
 			esc_html__( 'Currency', 'bitcache' ),
 			esc_attr( $name )

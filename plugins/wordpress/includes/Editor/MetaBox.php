@@ -49,7 +49,8 @@ final class MetaBox {
 	 */
 	public function show( \WP_Post $post ): void {
 		wp_nonce_field( self::NONCE, 'bitcache_box_nonce', false );
-		echo '<p>';
+		// The field itself has its label for those who hear the page.
+		echo '<p><span aria-hidden="true">' . esc_html__( 'Price', 'bitcache' ) . '<br></span>';
 		Fields::price(
 			'bitcache_box',
 			(string) get_post_meta( $post->ID, '_bitcache_price', true ),
@@ -64,6 +65,9 @@ final class MetaBox {
 		$this->show_rules( $post );
 		echo '<p class="description">' . wp_kses(
 			__( '<code>[bitcache_paywall]</code> on a line of its own: everything below is paid. <code>[bitcache]…[/bitcache]</code> around a part: that part is paid.', 'bitcache' ),
+			array( 'code' => array() )
+		) . '</p><p class="description">' . wp_kses(
+			__( '<code>[bitcache part="map" price="0.05"]…[/bitcache]</code>: that part has a price of its own, and a name that stays.', 'bitcache' ),
 			array( 'code' => array() )
 		) . '</p>';
 	}

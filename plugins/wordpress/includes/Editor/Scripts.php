@@ -82,7 +82,7 @@ final class Scripts {
 			'amount'       => $settings['default_price'],
 			'default'      => $price,
 			'rules'        => $settings['rules'],
-			'roles'        => wp_roles()->get_names(),
+			'roles'        => array_map( 'translate_user_role', wp_roles()->get_names() ),
 		);
 	}
 }

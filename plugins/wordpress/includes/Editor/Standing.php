@@ -23,15 +23,17 @@ final class Standing {
 	 * Return the standing of a post. All of it is text, not HTML.
 	 *
 	 * @param int $post_id whose.
-	 * @return array{price: string, sales: int, error: string}
+	 * @return array{price: string, sales: int, error: string, withheld: bool}
 	 */
 	public static function of( int $post_id ): array {
 		$post    = get_post( $post_id );
 		$problem = Items::problem( $post_id );
 		return array(
-			'price' => $post instanceof \WP_Post ? self::prices( $post ) : '',
-			'sales' => Sales::of( $post_id )['count'],
-			'error' => null === $problem ? '' : $problem['words'],
+			'price'    => $post instanceof \WP_Post ? self::prices( $post ) : '',
+			'sales'    => Sales::of( $post_id )['count'],
+			'error'    => null === $problem ? '' : $problem['words'],
+			// What is marked as paid and costs nothing can be neither read nor bought.
+			'withheld' => $post instanceof \WP_Post && self::lacks_price( $post ),
 		);
 	}
 
@@ -43,6 +45,24 @@ final class Standing {
 	public static function default_price( \WP_Post $post ): string {
 		$price = Pricing::fallback( $post );
 		return null === $price ? '' : $price->label();
+	}
+
+	/**
+	 * Say whether a part of a post is withheld and not for sale.
+	 *
+	 * @param \WP_Post $post whose.
+	 */
+	private static function lacks_price( \WP_Post $post ): bool {
+		$document = Document::of( $post );
+		if ( ! $document->is_concerned() || Pricing::is_free( $post ) ) {
+			return false;
+		}
+		foreach ( $document->parts() as $part ) {
+			if ( ! $part->price instanceof Price ) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/**

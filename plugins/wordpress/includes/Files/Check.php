@@ -20,13 +20,22 @@ final class Check {
 	const ORPHAN      = 'orphan';
 	const SERVED      = 'served';
 
+	/** Option with the last attachment that the hourly look came to. */
+	const AT = 'bitcache_files_at';
+
+	/** Attachments looked at in one hour. */
+	const BATCH = 50;
+
 	/** Attach every hook. */
 	public function register(): void {
 		add_action( 'bitcache_refresh', array( self::class, 'finish' ), 30 );
+		add_action( 'bitcache_refresh', array( Handover::class, 'look' ), 31 );
+		add_action( 'add_option_bitcache_settings', array( Handover::class, 'look' ), 20, 0 );
+		add_action( 'update_option_bitcache_settings', array( Handover::class, 'look' ), 20, 0 );
 		add_action( 'bitcache_uninstall', array( self::class, 'release' ) );
 	}
 
-	/** Go on with what did not finish. */
+	/** Go on with what did not finish, and look at some of the others each time. */
 	public static function finish(): void {
 		if ( ! Vault::is_used() && ! Folder::exists() ) {
 			return;
@@ -34,6 +43,13 @@ final class Check {
 		foreach ( self::with_meta( array( Vault::ERROR, Vault::STATE ), " AND ( meta_key = '" . Vault::ERROR . "' OR meta_value <> 'in' )" ) as $id ) {
 			Vault::settle( $id );
 		}
+		// Another plugin may have written beside the old place of any of them.
+		$after = (int) get_option( self::AT, 0 );
+		$some  = self::with_meta( array( Vault::STATE ), ' AND post_id > ' . $after, self::BATCH );
+		foreach ( $some as $id ) {
+			Vault::settle( $id );
+		}
+		update_option( self::AT, count( $some ) < self::BATCH ? 0 : (int) end( $some ), false );
 	}
 
 	/**
@@ -120,13 +136,15 @@ final class Check {
 
 	/**
 	 * @param string[] $keys of meta.
+	 * @param string   $and  more conditions, none of them from outside.
+	 * @param int      $most how many at most.
 	 * @return int[]
 	 */
-	private static function with_meta( array $keys, string $and = '' ): array {
+	private static function with_meta( array $keys, string $and = '', int $most = PHP_INT_MAX ): array {
 		global $wpdb;
 		$marks = implode( ',', array_fill( 0, count( $keys ), '%s' ) );
 		// nosemgrep: values-in-prepared-sql -- conditions of this class, without values.
-		return array_map( 'intval', $wpdb->get_col( $wpdb->prepare( "SELECT DISTINCT post_id FROM {$wpdb->postmeta} WHERE meta_key IN ($marks) $and ORDER BY post_id", $keys ) ) );
+		return array_map( 'intval', $wpdb->get_col( $wpdb->prepare( "SELECT DISTINCT post_id FROM {$wpdb->postmeta} WHERE meta_key IN ($marks) $and ORDER BY post_id LIMIT %d", array_merge( $keys, array( $most ) ) ) ) );
 	}
 
 	/** @return string[] private files that no attachment names. */

@@ -28,6 +28,7 @@ final class Download {
 		if ( ! in_array( Stream::method(), array( 'GET', 'HEAD' ), true ) ) {
 			Stream::refuse( 405 );
 		}
+		Handover::answer( $value );
 		$link = is_string( $value ) ? Links::read( wp_unslash( $value ) ) : null;
 		if ( null === $link || ! Vault::has( $link['id'] ) ) {
 			Stream::refuse( 404 );

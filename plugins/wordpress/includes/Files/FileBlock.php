@@ -21,52 +21,19 @@ final class FileBlock {
 	/** WordPress' own blocks that show one file, and the attribute that names it. */
 	const BLOCKS = array( 'core/image', 'core/audio', 'core/video', 'core/file' );
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_action( 'init', array( $this, 'add' ) );
-		add_filter( 'render_block', array( $this, 'instead' ), PHP_INT_MAX, 2 );
-		add_filter( 'prepend_attachment', array( $this, 'page' ), 1000 );
-		add_filter( 'shortcode_atts_audio', array( $this, 'player' ), 1000, 3 );
-		add_filter( 'shortcode_atts_video', array( $this, 'player' ), 1000, 3 );
-	}
-
-	/** Register block and shortcode. */
-	public function add(): void {
-		add_shortcode( 'bitcache_file', array( $this, 'shortcode' ) );
+	/** Make script and style of the block known. */
+	public static function assets(): void {
 		wp_register_script( 'bitcache-file', plugins_url( 'assets/file.js', BITCACHE_FILE ), array( 'wp-blocks', 'wp-block-editor', 'wp-components', 'wp-element', 'wp-i18n', 'wp-server-side-render' ), BITCACHE_VERSION, true );
 		wp_register_style( 'bitcache-file', plugins_url( 'assets/file.css', BITCACHE_FILE ), array(), BITCACHE_VERSION );
-		register_block_type(
-			'bitcache/file',
-			array(
-				'api_version'     => 2,
-				'title'           => __( 'File for sale', 'bitcache' ),
-				'description'     => __( 'A picture, sound, film or download with its own price.', 'bitcache' ),
-				'category'        => 'media',
-				'icon'            => 'lock',
-				'attributes'      => array(
-					'id' => array(
-						'type'    => 'integer',
-						'default' => 0,
-					),
-				),
-				'supports'        => array(
-					'html'  => false,
-					'align' => array( 'wide', 'full' ),
-				),
-				'editor_script'   => 'bitcache-file',
-				'style'           => 'bitcache-file',
-				'render_callback' => array( $this, 'block' ),
-			)
-		);
 	}
 
 	/** @param array<string, mixed> $attributes of the block. */
-	public function block( $attributes ): string {
+	public static function block( $attributes ): string {
 		return self::render( (int) ( $attributes['id'] ?? 0 ) );
 	}
 
 	/** @param array<string, string>|string $attributes of the shortcode. */
-	public function shortcode( $attributes ): string {
+	public static function shortcode( $attributes ): string {
 		$attributes = shortcode_atts( array( 'id' => '0' ), is_array( $attributes ) ? $attributes : array(), 'bitcache_file' );
 		return self::render( absint( $attributes['id'] ) );
 	}
@@ -77,13 +44,13 @@ final class FileBlock {
 	 * @param string               $html  of the block.
 	 * @param array<string, mixed> $block as it is stored.
 	 */
-	public function instead( $html, $block ): string {
-		$id = in_array( $block['blockName'] ?? '', self::BLOCKS, true ) ? (int) ( $block['attrs']['id'] ?? 0 ) : 0;
+	public static function instead( $html, $block ): string {
+		$id = (int) ( $block['attrs']['id'] ?? 0 );
 		return $id > 0 && self::is_walled( $id ) ? self::render( $id ) : (string) $html;
 	}
 
 	/** @param string $html of an attachment's page, before its description. */
-	public function page( $html ): string {
+	public static function page( $html ): string {
 		$id = (int) get_the_ID();
 		if ( Renderer::post_id() === $id ) {
 			// The part that is being rendered is the file itself.
@@ -100,7 +67,7 @@ final class FileBlock {
 	 * @param array<string, mixed> $given    by the author.
 	 * @return array<string, mixed>
 	 */
-	public function player( $out, $defaults, $given ): array {
+	public static function player( $out, $defaults, $given ): array {
 		if ( ! Urls::is_open() && ! is_admin() ) {
 			foreach ( $out as $key => $value ) {
 				if ( is_string( $value ) && Urls::names_private( $value ) ) {
@@ -117,6 +84,7 @@ final class FileBlock {
 		if ( ! $post instanceof \WP_Post || 'attachment' !== $post->post_type || null === Paths::main( $id ) ) {
 			return '';
 		}
+		self::assets();
 		wp_enqueue_style( 'bitcache-file' );
 		if ( ! self::is_walled( $id ) ) {
 			// Inside a paid part that was opened, or a file without a price of its own.
@@ -127,7 +95,7 @@ final class FileBlock {
 			? '<img class="bitcache-file-preview" loading="lazy" alt="" src="' . esc_url( Preview::address( $id ) ) . '" />'
 			: '';
 		$html .= '<figcaption><span class="bitcache-file-name">' . esc_html( get_the_title( $post ) ) . '</span> <span class="bitcache-file-kind">' . esc_html( self::kind( $id ) ) . '</span></figcaption>';
-		return $html . ( Gate::is_quiet() ? '' : ( new Wall() )->place( $post, Priced::KEY, 1 ) ) . '</figure>';
+		return $html . ( Gate::is_quiet() ? '' : Wall::place( $post, Priced::KEY, 1 ) ) . '</figure>';
 	}
 
 	/** Return the file itself; addresses in it are made links where the text is finished. */

@@ -20,6 +20,9 @@ final class Keeper {
 	/** Meta of an attachment that names its files. */
 	const FILES = array( '_wp_attached_file', '_wp_attachment_metadata', '_wp_attachment_backup_sizes' );
 
+	/** Meta that means nothing on another site. */
+	const HERE = array( Priced::IN, Preview::FILE, Vault::ERROR, Vault::PATH, Vault::SHARES, Vault::STATE );
+
 	/** Cron hook that looks through posts after a default changed. */
 	const CRON = 'bitcache_files';
 
@@ -43,6 +46,7 @@ final class Keeper {
 		add_action( 'deleted_post', array( $this, 'gone' ) );
 		add_action( self::CRON, array( $this, 'look_through' ) );
 		add_filter( 'wp_unique_filename', array( $this, 'unique' ), 1000, 3 );
+		add_filter( 'wxr_export_skip_postmeta', array( $this, 'skipped' ), 10, 2 );
 	}
 
 	/**
@@ -162,6 +166,17 @@ final class Keeper {
 			$stem = $first . '-' . $number;
 		}
 		return $stem . $tail;
+	}
+
+	/**
+	 * Leave out of exports what is about files on this disk and posts of this site: on another
+	 * one the same numbers are other posts, and would open the file.
+	 *
+	 * @param bool   $skip so far.
+	 * @param string $key  of the meta.
+	 */
+	public function skipped( $skip, $key ): bool {
+		return $skip || in_array( $key, self::HERE, true );
 	}
 
 	/**

@@ -9,8 +9,8 @@ namespace Bitcache\Files;
 
 /**
  * A small public JPEG, drawn anew, so nothing of the original file (EXIF, the thumbnail inside
- * it, colour profile) is left in it. "blur" holds no more than 32 points across; "crop" shows
- * the middle of the picture; "icon" shows nothing of it.
+ * it, colour profile) is left in it. "blur" holds no more than 32 points across, of small
+ * pictures an eighth of their own; "crop" shows the middle of the picture; "icon" shows nothing.
  */
 final class Preview {
 
@@ -108,7 +108,7 @@ final class Preview {
 		$height = imagesy( $image );
 		$image  = self::piece( $image, $width, $height, $share );
 		if ( $share >= 1 ) {
-			$image = self::resized( $image, min( self::GRAIN, $width ) );
+			$image = self::resized( $image, self::grain( $width ) );
 			imagefilter( $image, IMG_FILTER_GAUSSIAN_BLUR );
 			$image = self::resized( $image, self::WIDTH );
 			for ( $i = 0; $i < 6; $i++ ) {
@@ -140,10 +140,20 @@ final class Preview {
 	 * @return resource|\GdImage as wide as asked for.
 	 */
 	private static function resized( $image, int $wide ) {
-		$high = max( 1, min( 4 * $wide, (int) round( $wide * imagesy( $image ) / imagesx( $image ) ) ) );
+		$high = self::high( $wide, imagesx( $image ), imagesy( $image ) );
 		$out  = imagecreatetruecolor( $wide, $high );
 		imagecopyresampled( $out, $image, 0, 0, 0, 0, $wide, $high, imagesx( $image ), imagesy( $image ) );
 		return $out;
+	}
+
+	/** Return how many points across a blurred preview holds. */
+	private static function grain( int $width ): int {
+		return max( 1, min( self::GRAIN, intdiv( $width, 8 ) ) );
+	}
+
+	/** Return how high a picture becomes; one like a ribbon is pressed together. */
+	private static function high( int $wide, int $width, int $height ): int {
+		return max( 1, min( 4 * $wide, (int) round( $wide * $height / $width ) ) );
 	}
 
 	/** Return a JPEG, or "" where Imagick cannot read the picture. */
@@ -151,19 +161,24 @@ final class Preview {
 		try {
 			$image = new \Imagick();
 			$image->readImageBlob( $bytes );
+			// Of what moves, the first picture alone.
 			$image->setIteratorIndex( 0 );
+			$image = $image->getImage();
 			$image->setImageBackgroundColor( 'white' );
 			$image = $image->mergeImageLayers( \Imagick::LAYERMETHOD_FLATTEN );
 			$width = $image->getImageWidth();
 			$tall  = $image->getImageHeight();
 			if ( $share < 1 ) {
-				$image->cropImage( (int) ( $width * $share ), (int) ( $tall * $share ), (int) ( $width * ( 1 - $share ) / 2 ), (int) ( $tall * ( 1 - $share ) / 2 ) );
+				$edge = ( 1 - $share ) / 2;
+				$image->cropImage( max( 1, (int) ( $width * $share ) ), max( 1, (int) ( $tall * $share ) ), (int) ( $width * $edge ), (int) ( $tall * $edge ) );
 				$image->setImagePage( 0, 0, 0, 0 );
-				$image->thumbnailImage( min( self::WIDTH, $image->getImageWidth() ), 0 );
+				$wide = min( self::WIDTH, $image->getImageWidth() );
+				$image->thumbnailImage( $wide, self::high( $wide, $image->getImageWidth(), $image->getImageHeight() ) );
 			} else {
-				$image->thumbnailImage( min( self::GRAIN, $width ), 0 );
+				$grain = self::grain( $width );
+				$image->thumbnailImage( $grain, self::high( $grain, $width, $tall ) );
 				$image->gaussianBlurImage( 1, 0.8 );
-				$image->resizeImage( self::WIDTH, 0, \Imagick::FILTER_GAUSSIAN, 1.5 );
+				$image->resizeImage( self::WIDTH, self::high( self::WIDTH, $width, $tall ), \Imagick::FILTER_GAUSSIAN, 1.5 );
 			}
 			$image->stripImage();
 			$image->setImageFormat( 'jpeg' );

@@ -7,19 +7,14 @@
 
 namespace Bitcache\Files;
 
-use Bitcache\Settings;
-
 /**
  * In pieces, so that a file of any size takes the same memory. Where the owner's web server
- * takes over (`X-Sendfile`, `X-Accel-Redirect`) PHP sends the headers only.
+ * takes over (`Handover`) PHP sends the headers only.
  */
 final class Stream {
 
 	/** Bytes read and sent at a time. */
 	const CHUNK = 262144;
-
-	/** Address below which nginx finds the private folder, set in its configuration. */
-	const ACCEL = '/bitcache-private/';
 
 	/** Send a file to whoever asked, and end the request. */
 	public static function send( string $rel, bool $save ): void {
@@ -40,14 +35,15 @@ final class Stream {
 			header_remove( 'Content-Type' );
 			exit;
 		}
-		if ( 0 === $skip && self::hand_over( $rel ) ) {
-			exit;
-		}
 		$range = Ranges::holds( self::asked( 'IF_RANGE' ), $etag, $date ) ? Ranges::parse( self::asked( 'RANGE' ), $size ) : null;
 		if ( false === $range ) {
 			header( 'Content-Range: bytes */' . $size );
 			header( 'Content-Length: 0' );
 			status_header( 416 );
+			exit;
+		}
+		$way = Handover::way();
+		if ( '' !== $way && Handover::give( $way, $rel ) ) {
 			exit;
 		}
 		if ( null !== $range ) {
@@ -121,22 +117,6 @@ final class Stream {
 		foreach ( $headers as $key => $value ) {
 			header( $key . ': ' . $value );
 		}
-	}
-
-	/** Let the web server send the file, where the owner set it up. */
-	private static function hand_over( string $rel ): bool {
-		$way = Settings::get()['sendfile'];
-		if ( '' !== $way ) {
-			header_remove( 'Accept-Ranges' );
-		}
-		if ( 'x-sendfile' === $way ) {
-			header( 'X-Sendfile: ' . Folder::real( $rel ) );
-		} elseif ( 'x-accel' === $way ) {
-			$path = get_current_blog_id() . '/' . $rel;
-			header_remove( 'X-Accel-Buffering' );
-			header( 'X-Accel-Redirect: ' . self::ACCEL . implode( '/', array_map( 'rawurlencode', explode( '/', $path ) ) ) );
-		}
-		return '' !== $way;
 	}
 
 	/** @param resource $file open for reading. */

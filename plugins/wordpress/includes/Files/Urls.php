@@ -20,39 +20,12 @@ final class Urls {
 	/** @var bool whether the REST request that is being answered is an editor's. */
 	private static $editing = false;
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_filter( 'get_attached_file', array( $this, 'path' ), 1000, 2 );
-		add_filter( '_wp_relative_upload_path', array( $this, 'relative' ), 1000, 2 );
-		add_filter( 'wp_get_attachment_url', array( $this, 'url' ), 1000, 2 );
-		add_filter( 'wp_get_original_image_url', array( $this, 'original_url' ), 1000, 2 );
-		add_filter( 'image_downsize', array( $this, 'sized' ), 1000, 3 );
-		add_filter( 'wp_calculate_image_srcset', array( $this, 'srcset' ), 1000, 5 );
-		add_filter( 'get_the_guid', array( $this, 'guid' ), 1000, 2 );
-		add_filter( 'rss_enclosure', array( $this, 'enclosure' ), 1000 );
-		add_filter( 'atom_enclosure', array( $this, 'enclosure' ), 1000 );
-		foreach ( array( 'the_content', 'the_content_feed', 'the_excerpt_rss', 'the_excerpt', 'widget_text', 'widget_block_content', 'bitcache_part_html', 'wpseo_xml_sitemap_img_src', 'rank_math/sitemap/xml_img_src' ) as $name ) {
-			add_filter( $name, array( self::class, 'text' ), PHP_INT_MAX );
-		}
-		foreach ( array( 'image', 'cover', 'media-text', 'gallery', 'group', 'columns', 'html', 'template-part' ) as $name ) {
-			add_filter( 'render_block_core/' . $name, array( self::class, 'text' ), PHP_INT_MAX );
-		}
-		add_filter( 'wp_insert_post_data', array( $this, 'saved' ), 1000 );
-		add_filter( 'the_editor_content', array( $this, 'edited' ) );
-		add_filter( 'pre_option_wp_attachment_pages_enabled', array( $this, 'keep_page' ) );
-		add_filter( 'rest_request_before_callbacks', array( $this, 'rest_begins' ), 10, 3 );
-		add_filter( 'rest_request_after_callbacks', array( $this, 'rest_ends' ), PHP_INT_MAX );
-		add_filter( 'rest_prepare_attachment', array( $this, 'rest_attachment' ), 1000, 3 );
-		add_action( 'rest_api_init', array( $this, 'rest_posts' ), 100 );
-		add_filter( 'xmlrpc_prepare_media_item', array( $this, 'xmlrpc' ), 1000, 2 );
-	}
-
 	/**
 	 * @param string|false $file path of the attached file.
 	 * @param int          $id   of the attachment.
 	 * @return string|false
 	 */
-	public function path( $file, $id ) {
+	public static function path( $file, $id ) {
 		if ( ! is_string( $file ) || ! Vault::has( (int) $id ) ) {
 			return $file;
 		}
@@ -64,7 +37,7 @@ final class Urls {
 	 * @param string $short path below the uploads folder, or as it was.
 	 * @param string $path  as it was.
 	 */
-	public function relative( $short, $path ): string {
+	public static function relative( $short, $path ): string {
 		$rel = Vault::is_used() ? Folder::rel( (string) $path ) : null;
 		return null !== $rel ? $rel : (string) $short;
 	}
@@ -74,7 +47,7 @@ final class Urls {
 	 * @param int          $id  of the attachment.
 	 * @return string|false
 	 */
-	public function url( $url, $id ) {
+	public static function url( $url, $id ) {
 		$main = is_string( $url ) && Vault::has( (int) $id ) ? Paths::main( (int) $id ) : null;
 		return null === $main ? $url : self::place( (int) $id, $main );
 	}
@@ -83,7 +56,7 @@ final class Urls {
 	 * @param string $url of the picture as it was uploaded.
 	 * @param int    $id  of the attachment.
 	 */
-	public function original_url( $url, $id ): string {
+	public static function original_url( $url, $id ): string {
 		$id = (int) $id;
 		if ( ! Vault::has( $id ) ) {
 			return (string) $url;
@@ -100,7 +73,7 @@ final class Urls {
 	 * @param string|int[]     $size  name or dimensions.
 	 * @return mixed
 	 */
-	public function sized( $known, $id, $size ) {
+	public static function sized( $known, $id, $size ) {
 		$id = (int) $id;
 		if ( ! Vault::has( $id ) || self::is_open() ) {
 			return $known;
@@ -129,7 +102,7 @@ final class Urls {
 	 * @param int                                    $id      of the attachment.
 	 * @return array<int, array<string, mixed>>|false
 	 */
-	public function srcset( $sources, $size, $src, $meta, $id ) {
+	public static function srcset( $sources, $size, $src, $meta, $id ) {
 		// One small preview stands for all sizes. In a bought part the addresses are replaced later.
 		return Vault::has( (int) $id ) && ! self::is_open() ? false : $sources;
 	}
@@ -138,12 +111,12 @@ final class Urls {
 	 * @param string $guid of a post.
 	 * @param int    $id   of it.
 	 */
-	public function guid( $guid, $id ): string {
+	public static function guid( $guid, $id ): string {
 		return Vault::has( (int) $id ) ? home_url( '/?attachment_id=' . (int) $id ) : (string) $guid;
 	}
 
 	/** @param string $tag an enclosure of a feed; none for a private file. */
-	public function enclosure( $tag ): string {
+	public static function enclosure( $tag ): string {
 		return self::names_private( (string) $tag ) ? '' : (string) $tag;
 	}
 
@@ -162,7 +135,7 @@ final class Urls {
 	 * @param array<string, mixed> $data with slashes.
 	 * @return array<string, mixed>
 	 */
-	public function saved( $data ): array {
+	public static function saved( $data ): array {
 		if ( false !== strpos( (string) $data['post_content'], Links::QUERY . '=' ) ) {
 			$data['post_content'] = wp_slash( Html::canonical( wp_unslash( $data['post_content'] ) ) );
 		}
@@ -170,7 +143,7 @@ final class Urls {
 	}
 
 	/** @param string $text of a post, in the classic editor. */
-	public function edited( $text ): string {
+	public static function edited( $text ): string {
 		return self::for_editor( (string) $text );
 	}
 
@@ -180,7 +153,7 @@ final class Urls {
 	 * @param mixed $value of the option before it is read.
 	 * @return mixed
 	 */
-	public function keep_page( $value ) {
+	public static function keep_page( $value ) {
 		return did_action( 'wp' ) && is_attachment() && Vault::has( get_queried_object_id() ) ? '1' : $value;
 	}
 
@@ -190,7 +163,7 @@ final class Urls {
 	 * @param \WP_REST_Request $request  that is answered.
 	 * @return mixed
 	 */
-	public function rest_begins( $response, $handler, $request ) {
+	public static function rest_begins( $response, $handler, $request ) {
 		$uploads       = 'GET' !== $request->get_method() && 0 === strpos( $request->get_route(), '/wp/v2/' );
 		self::$editing = $uploads || 'edit' === $request['context'];
 		return $response;
@@ -200,7 +173,7 @@ final class Urls {
 	 * @param mixed $response that was made.
 	 * @return mixed
 	 */
-	public function rest_ends( $response ) {
+	public static function rest_ends( $response ) {
 		self::$editing = false;
 		return $response;
 	}
@@ -210,7 +183,7 @@ final class Urls {
 	 * @param \WP_Post          $post     the attachment.
 	 * @param \WP_REST_Request  $request  that is answered.
 	 */
-	public function rest_attachment( $response, $post, $request ): \WP_REST_Response {
+	public static function rest_attachment( $response, $post, $request ): \WP_REST_Response {
 		if ( ! Vault::has( $post->ID ) || self::is_editor( $post->ID ) ) {
 			return $response;
 		}
@@ -226,12 +199,12 @@ final class Urls {
 	}
 
 	/** Show private pictures in the block editor. */
-	public function rest_posts(): void {
+	public static function rest_posts(): void {
 		foreach ( get_post_types( array( 'show_in_rest' => true ) ) as $type ) {
-			add_filter( 'rest_prepare_' . $type, array( $this, 'rest_raw' ), 1000, 3 );
+			add_filter( 'rest_prepare_' . $type, array( self::class, 'rest_raw' ), 1000, 3 );
 		}
-		add_filter( 'rest_prepare_revision', array( $this, 'rest_raw' ), 1000, 3 );
-		add_filter( 'rest_prepare_autosave', array( $this, 'rest_raw' ), 1000, 3 );
+		add_filter( 'rest_prepare_revision', array( self::class, 'rest_raw' ), 1000, 3 );
+		add_filter( 'rest_prepare_autosave', array( self::class, 'rest_raw' ), 1000, 3 );
 	}
 
 	/**
@@ -239,7 +212,7 @@ final class Urls {
 	 * @param \WP_Post          $post     the post.
 	 * @param \WP_REST_Request  $request  that is answered.
 	 */
-	public function rest_raw( $response, $post, $request ): \WP_REST_Response {
+	public static function rest_raw( $response, $post, $request ): \WP_REST_Response {
 		$data = $response->get_data();
 		if ( 'edit' === $request['context'] && isset( $data['content']['raw'] ) && current_user_can( 'edit_post', $post->ID ) ) {
 			$data['content']['raw'] = self::for_editor( $data['content']['raw'] );
@@ -253,7 +226,7 @@ final class Urls {
 	 * @param \WP_Post             $post the attachment.
 	 * @return array<string, mixed>
 	 */
-	public function xmlrpc( $item, $post ): array {
+	public static function xmlrpc( $item, $post ): array {
 		if ( Vault::has( $post->ID ) ) {
 			$item['link']      = Preview::address( $post->ID );
 			$item['thumbnail'] = $item['link'];

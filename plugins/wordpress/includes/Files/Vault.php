@@ -7,6 +7,8 @@
 
 namespace Bitcache\Files;
 
+use Bitcache\Plugin;
+
 /**
  * The journal is the attachment's own meta: `_bitcache_vault` is "moving", "in" or "leaving", and
  * there is one `_bitcache_path` for each file, written before the first file moves. Whatever
@@ -24,7 +26,7 @@ final class Vault {
 	const ERROR = '_bitcache_vault_error';
 
 	/** Autoloaded option: "1" once this site had a private file. Without it nothing is looked up. */
-	const USED = 'bitcache_files';
+	const USED = Plugin::FILES_OPTION;
 
 	/** @var array<int, bool> attachments being moved in this request. */
 	private static $busy = array();

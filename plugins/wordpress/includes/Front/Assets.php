@@ -19,11 +19,6 @@ final class Assets {
 	const WIDGET = 'bitcache-widget';
 	const FRONT  = 'bitcache-front';
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_filter( 'script_loader_tag', array( $this, 'as_module' ), 10, 2 );
-	}
-
 	/**
 	 * Ask for what a page with this part needs.
 	 *
@@ -34,6 +29,7 @@ final class Assets {
 		if ( wp_script_is( self::FRONT, 'enqueued' ) ) {
 			return;
 		}
+		add_filter( 'script_loader_tag', array( self::class, 'as_module' ), 10, 2 );
 		wp_enqueue_style( self::FRONT, self::url( 'front.css' ), array(), BITCACHE_VERSION );
 		$look = Settings::look_css();
 		if ( '' !== $look ) {
@@ -52,7 +48,7 @@ final class Assets {
 	 * @param string $tag    of the script.
 	 * @param string $handle of the script.
 	 */
-	public function as_module( $tag, $handle ) {
+	public static function as_module( $tag, $handle ) {
 		if ( self::FRONT !== $handle && self::WIDGET !== $handle ) {
 			return $tag;
 		}

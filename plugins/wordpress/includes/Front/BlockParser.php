@@ -18,13 +18,39 @@ use Bitcache\Content\Parser;
 final class BlockParser extends \WP_Block_Parser {
 
 	/**
+	 * Read blocks with this parser, unless another plugin brings its own.
+	 *
+	 * @param string $name of the class.
+	 */
+	public static function instead( $name ) {
+		if ( 'WP_Block_Parser' === $name ) {
+			return self::class;
+		}
+		AllBlocks::load();
+		return $name;
+	}
+
+	/**
 	 * Return the blocks of a text.
 	 *
 	 * @param string $document the text.
 	 * @return array[]
 	 */
 	public function parse( $document ) {
-		if ( is_string( $document ) && preg_match( '/bitcache[\/_]paywall/i', $document ) && self::is_rendered() ) {
+		if ( ! is_string( $document ) || false === stripos( $document, 'bitcache' ) ) {
+			return parent::parse( $document );
+		}
+		// Whoever reads these may render them one by one.
+		if ( preg_match( '/wp:bitcache\/(?:file|pay-button)/', $document ) ) {
+			AllBlocks::load();
+		}
+		if ( ! self::is_rendered() ) {
+			return parent::parse( $document );
+		}
+		if ( false !== strpos( $document, 'wp:bitcache/' ) ) {
+			AllBlocks::load();
+		}
+		if ( preg_match( '/bitcache[\/_]paywall/i', $document ) ) {
 			$document = ( new Parser( $document ) )->teaser();
 			$document = (string) preg_replace( Document::PLACEHOLDER, '<!-- wp:bitcache/paywall /-->', $document, 1 );
 			$document = (string) preg_replace( Document::PLACEHOLDER, '', $document );

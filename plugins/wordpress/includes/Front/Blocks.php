@@ -20,30 +20,19 @@ use Bitcache\Content\Part;
  */
 final class Blocks {
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_action( 'init', array( $this, 'blocks' ), 20 );
-		add_filter( 'block_parser_class', array( $this, 'parser' ) );
-		add_shortcode( 'bitcache', array( $this, 'paid' ) );
-		add_shortcode( 'bitcache_paywall', array( $this, 'paywall' ) );
-	}
-
 	/**
-	 * Read blocks with our parser, unless another plugin brings its own.
+	 * Return the wall in the place of a wrap or a divider that was rendered while WordPress did not
+	 * know it: pages make our blocks known when they read one (`BlockParser`).
 	 *
-	 * @param string $name of the class.
+	 * @param string               $html  what WordPress made of it.
+	 * @param array<string, mixed> $block as it was read.
 	 */
-	public function parser( $name ) {
-		return 'WP_Block_Parser' === $name ? BlockParser::class : $name;
-	}
-
-	/** Register the blocks. Their editor side is in the same files. */
-	public function blocks(): void {
-		foreach ( array( 'paywall', 'paid' ) as $name ) {
-			if ( ! \WP_Block_Type_Registry::get_instance()->is_registered( 'bitcache/' . $name ) ) {
-				register_block_type( dirname( BITCACHE_FILE ) . '/blocks/' . $name, array( 'render_callback' => array( $this, $name ) ) );
-			}
+	public static function unknown( $html, $block ): string {
+		$name = (string) ( $block['blockName'] ?? '' );
+		if ( \WP_Block_Type_Registry::get_instance()->is_registered( $name ) ) {
+			return (string) $html;
 		}
+		return 'bitcache/paid' === $name ? self::paid( $block['attrs'] ?? array() ) : self::paywall();
 	}
 
 	/**
@@ -51,14 +40,14 @@ final class Blocks {
 	 *
 	 * @param mixed $atts attributes of the block or shortcode.
 	 */
-	public function paid( $atts = array() ): string {
+	public static function paid( $atts = array() ): string {
 		$key = Part::clean_key( is_array( $atts ) ? ( $atts['part'] ?? '' ) : '' );
-		return $this->wall( '' === $key ? Part::POST : $key );
+		return self::wall( '' === $key ? Part::POST : $key );
 	}
 
 	/** Return what stands in the place of a divider. */
-	public function paywall(): string {
-		return $this->wall( Part::POST );
+	public static function paywall(): string {
+		return self::wall( Part::POST );
 	}
 
 	/**
@@ -66,13 +55,13 @@ final class Blocks {
 	 *
 	 * @param string $key of the part.
 	 */
-	private function wall( string $key ): string {
+	private static function wall( string $key ): string {
 		$post = get_post();
 		if ( ! $post instanceof \WP_Post || is_feed() || is_admin() ) {
 			return '';
 		}
 		$document = Document::of( $post );
 		$part     = $document->is_locked() ? ( $document->part( $key ) ?? $document->part( Part::POST ) ) : null;
-		return $part ? ( new Wall() )->place( $post, $part->key, 1 ) : '';
+		return $part ? Wall::place( $post, $part->key, 1 ) : '';
 	}
 }

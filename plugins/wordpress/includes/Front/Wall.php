@@ -8,6 +8,7 @@
 namespace Bitcache\Front;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Content\Parser;
 use Bitcache\Content\Part;
 use Bitcache\Content\Rules;
@@ -16,6 +17,7 @@ use Bitcache\Http\ReadingPage;
 use Bitcache\Server\Connection;
 use Bitcache\Server\Items;
 use Bitcache\Settings;
+use Bitcache\Surfaces\Strip;
 
 /**
  * Puts walls in the place of the placeholders that `Document::teaser` leaves. Asks the database
@@ -23,19 +25,13 @@ use Bitcache\Settings;
  */
 final class Wall {
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_filter( 'the_content', array( $this, 'open_free' ), PHP_INT_MIN );
-		add_filter( 'the_content', array( $this, 'expand' ), PHP_INT_MAX );
-	}
-
 	/**
 	 * Take our markers out of a post that is free now; the text must be the post's own.
 	 *
 	 * @param string $content as it is stored.
 	 */
-	public function open_free( $content ) {
-		if ( ! is_string( $content ) || ! Parser::has_markers( $content ) && ! Parser::names_markers( $content ) ) {
+	public static function open_free( $content ) {
+		if ( ! is_string( $content ) || ! Glance::is_marked( $content ) ) {
 			return $content;
 		}
 		$post = get_post();
@@ -50,7 +46,7 @@ final class Wall {
 	 *
 	 * @param string $content as WordPress has rendered it.
 	 */
-	public function expand( $content ) {
+	public static function expand( $content ) {
 		if ( ! is_string( $content ) || false === strpos( $content, '<!-- bitcache:wall ' ) ) {
 			return $content;
 		}
@@ -65,7 +61,7 @@ final class Wall {
 				if ( $post instanceof \WP_Post ) {
 					$first             = ! isset( $seen[ $found[1] ] );
 					$seen[ $found[1] ] = true;
-					$html              = $this->place( $post, $found[1], (int) $found[2], $first );
+					$html              = self::place( $post, $found[1], (int) $found[2], $first );
 				}
 				return self::closed( $found[0], $html );
 			},
@@ -81,9 +77,10 @@ final class Wall {
 	 * @param int      $n     of the stretch.
 	 * @param bool     $first whether it is the part's first stretch here: that has the widget.
 	 */
-	public function place( \WP_Post $post, string $key, int $n, bool $first = true ): string {
-		$document = Document::of( $post );
-		$part     = $document->is_locked() ? $document->part( $key ) : null;
+	public static function place( \WP_Post $post, string $key, int $n, bool $first = true ): string {
+		// Of a preview it is that of the text that is previewed.
+		$document = Strip::locked( $post );
+		$part     = $document ? $document->part( $key ) : null;
 		if ( ! $part || ! isset( $part->stretches[ $n ] ) ) {
 			return '';
 		}
@@ -91,7 +88,7 @@ final class Wall {
 			return '<div class="bitcache-content">' . Renderer::stretch( $post, $key, $part->stretches[ $n ] ) . '</div>';
 		}
 		Assets::enqueue( $part );
-		return $first ? $this->wall( $post, $part, $n ) : $this->more( $post, $part, $n );
+		return $first ? self::wall( $post, $part, $n ) : self::more( $post, $part, $n );
 	}
 
 	/**
@@ -101,25 +98,25 @@ final class Wall {
 	 * @param Part     $part the part.
 	 * @param int      $n    of the stretch that stands here.
 	 */
-	private function wall( \WP_Post $post, Part $part, int $n ): string {
+	private static function wall( \WP_Post $post, Part $part, int $n ): string {
 		$item    = Connection::is_connected() && null !== $part->price ? Items::item_id( $post->ID, $part->key ) : null;
 		$url     = ContentRoute::url( $post->ID, $part->key, $n );
-		$free_at = $this->free_at( $post );
+		$free_at = self::free_at( $post );
 		$html    = '<div class="bitcache-wall bitcache-paywall" id="bitcache-' . $post->ID . '-' . $part->key . '"'
 			. ' data-post="' . $post->ID . '" data-bitcache-wall="' . esc_attr( $part->key ) . '" data-n="' . $n . '"'
 			. ' data-content="' . esc_url( $url ) . '"'
 			. ( null === $free_at ? '' : ' data-free="' . $free_at . '"' )
 			. ( null === $item && null !== $part->price && Connection::is_connected() ? ' data-make="' . esc_url( ContentRoute::make_url( $post->ID, $part->key ) ) . '"' : '' )
-			. ' data-server="' . esc_attr( Connection::server() ) . '"' . $this->theme( ' data-theme' ) . '>';
+			. ' data-server="' . esc_attr( Connection::server() ) . '"' . self::theme( ' data-theme' ) . '>';
 		if ( null === $item ) {
-			return $html . $this->line() . $this->notice() . $this->already( $post ) . '</div>';
+			return $html . self::line() . self::notice() . self::already( $post ) . '</div>';
 		}
-		return $html . $this->line()
-			. '<bitcache-paywall item="' . esc_attr( $item ) . '" server="' . esc_attr( Connection::server() ) . '" content="' . esc_url( $url ) . '"' . $this->theme( ' theme' ) . '>'
+		return $html . self::line()
+			. '<bitcache-paywall item="' . esc_attr( $item ) . '" server="' . esc_attr( Connection::server() ) . '" content="' . esc_url( $url ) . '"' . self::theme( ' theme' ) . '>'
 			. '<div slot="no-script" class="bitcache-noscript"><p><a class="bitcache-buy" rel="nofollow" href="' . esc_url( Connection::server() . '/pay/' . $item ) . '">'
 			/* translators: %s: a price such as "0.05 USD". */
 			. esc_html( sprintf( __( 'Read on for %s', 'bitcache' ), $part->price->label() ) ) . '</a></p>'
-			. $this->already( $post )
+			. self::already( $post )
 			. '</div></bitcache-paywall></div>';
 	}
 
@@ -130,20 +127,20 @@ final class Wall {
 	 * @param Part     $part the part.
 	 * @param int      $n    of the stretch.
 	 */
-	private function more( \WP_Post $post, Part $part, int $n ): string {
+	private static function more( \WP_Post $post, Part $part, int $n ): string {
 		return '<div class="bitcache-part bitcache-paywall" data-post="' . $post->ID . '" data-bitcache-part="' . esc_attr( $part->key ) . '" data-n="' . $n . '">'
 			. '<p class="bitcache-more"><a href="#bitcache-' . $post->ID . '-' . esc_attr( $part->key ) . '">'
 			. esc_html__( 'This part opens together with the one above.', 'bitcache' ) . '</a></p></div>';
 	}
 
 	/** Return the owner's own line above the wall. */
-	private function line(): string {
+	private static function line(): string {
 		$own = (string) Settings::get()['notice'];
 		return '' === $own ? '' : '<p class="bitcache-line">' . esc_html( $own ) . '</p>';
 	}
 
 	/** Return a calm sentence for a part that cannot be bought now. */
-	private function notice(): string {
+	private static function notice(): string {
 		return '<p class="bitcache-note">' . esc_html__( 'The rest cannot be bought at the moment. Please come back later.', 'bitcache' ) . '</p>';
 	}
 
@@ -152,7 +149,7 @@ final class Wall {
 	 *
 	 * @param \WP_Post $post the post.
 	 */
-	private function already( \WP_Post $post ): string {
+	private static function already( \WP_Post $post ): string {
 		return '<form class="bitcache-already" method="post" action="' . esc_url( ReadingPage::url( $post->ID ) ) . '"><button type="submit">'
 			. esc_html__( 'Already bought? Open', 'bitcache' ) . '</button></form>';
 	}
@@ -163,7 +160,7 @@ final class Wall {
 	 *
 	 * @param \WP_Post $post the post.
 	 */
-	private function free_at( \WP_Post $post ): ?int {
+	private static function free_at( \WP_Post $post ): ?int {
 		$rules = Rules::for_post( $post );
 		if ( $rules->free_readers > 0 ) {
 			return 0;
@@ -177,7 +174,7 @@ final class Wall {
 	 *
 	 * @param string $name of the attribute, with a space before it.
 	 */
-	private function theme( string $name ): string {
+	private static function theme( string $name ): string {
 		$theme = Settings::get()['look']['theme'];
 		return in_array( $theme, array( 'light', 'dark' ), true ) ? $name . '="' . $theme . '"' : '';
 	}

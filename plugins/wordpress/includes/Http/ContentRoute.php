@@ -37,7 +37,7 @@ final class ContentRoute {
 	 * @param int    $n       the stretch that stands where the widget is.
 	 */
 	public static function url( int $post_id, string $key, int $n ): string {
-		return home_url( '/?' . self::QUERY . '=1&post=' . $post_id . '&part=' . $key . ( $n > 1 ? '&n=' . $n : '' ) );
+		return home_url( '/?' . self::QUERY . '=1&post=' . $post_id . '&part=' . $key . ( $n > 1 ? '&n=' . $n : '' ) . ( is_preview() ? '&draft=1' : '' ) );
 	}
 
 	/**
@@ -142,13 +142,13 @@ final class ContentRoute {
 	/**
 	 * Give out a part, or forget that it was bought.
 	 *
-	 * @param array{post: int, part: string, n: int, grant: string|null, forget: bool} $asked for.
+	 * @param array{post: int, part: string, n: int, grant: string|null, forget: bool, draft: bool} $asked for.
 	 * @return array{0: int, 1: array<string, mixed>} HTTP status and body.
 	 */
 	private static function read( array $asked ): array {
 		return $asked['forget']
 			? Contents::forget( $asked['post'], $asked['part'] )
-			: Contents::read( $asked['post'], $asked['part'], $asked['n'], $asked['grant'] );
+			: Contents::read( $asked['post'], $asked['part'], $asked['n'], $asked['grant'], $asked['draft'] );
 	}
 
 	/**
@@ -156,7 +156,7 @@ final class ContentRoute {
 	 *
 	 * @param array<string, mixed> $query of the address.
 	 * @param mixed                $json  the body, decoded.
-	 * @return array{post: int, part: string, n: int, grant: string|null, forget: bool}
+	 * @return array{post: int, part: string, n: int, grant: string|null, forget: bool, draft: bool}
 	 */
 	private static function asked( array $query, $json ): array {
 		$json = is_array( $json ) ? $json : array();
@@ -171,6 +171,7 @@ final class ContentRoute {
 			// Never from the address: addresses are written to logs.
 			'grant'  => isset( $json['grant'] ) && is_string( $json['grant'] ) ? $json['grant'] : null,
 			'forget' => true === ( $json['forget'] ?? null ),
+			'draft'  => '1' === $text( 'draft' ),
 		);
 	}
 }

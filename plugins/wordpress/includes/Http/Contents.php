@@ -16,6 +16,7 @@ use Bitcache\Content\Document;
 use Bitcache\Front\Renderer;
 use Bitcache\Server\Health;
 use Bitcache\Server\Items;
+use Bitcache\Surfaces\Preview;
 
 /**
  * What the two addresses of the content route have in common.
@@ -32,18 +33,20 @@ final class Contents {
 	 * @param string      $key     the part.
 	 * @param int         $n       the stretch that stands where the widget is.
 	 * @param string|null $grant   that was shown.
+	 * @param bool        $draft   whether who may edit the post sees a preview.
 	 * @return array{0: int, 1: array<string, mixed>} HTTP status and body.
 	 */
-	public static function read( int $post_id, string $key, int $n, ?string $grant ): array {
+	public static function read( int $post_id, string $key, int $n, ?string $grant, bool $draft = false ): array {
 		if ( ! Origin::is_ours() ) {
 			return self::no( 403, 'cross_origin', __( 'Only pages of this site can ask for this.', 'bitcache' ) );
 		}
-		$post = $post_id > 0 ? get_post( $post_id ) : null;
-		$part = $post ? Document::of( $post )->part( $key ) : null;
+		$visitor = Visitor::current( null !== $grant && strlen( $grant ) <= self::MAX_GRANT ? $grant : null );
+		$post    = $post_id > 0 ? get_post( $post_id ) : null;
+		$post    = $post && $draft ? Preview::of( $post, $visitor->user ) : $post;
+		$part    = $post ? Document::of( $post )->part( $key ) : null;
 		if ( ! $post || ! $part || 'revision' === $post->post_type ) {
 			return self::unknown();
 		}
-		$visitor             = Visitor::current( null !== $grant && strlen( $grant ) <= self::MAX_GRANT ? $grant : null );
 		$visitor->is_counted = true;
 		$verdict             = Access::may_read( $post, $key, $visitor );
 		if ( Verdict::NOT_PUBLIC === $verdict->reason ) {

@@ -7,6 +7,9 @@
 
 namespace Bitcache\Leak;
 
+use Bitcache\Content\Defaults;
+use Bitcache\Plugin;
+use Bitcache\Surfaces\PageCaches;
 use Bitcache\Surfaces\PublicText;
 use Bitcache\Surfaces\Strip;
 
@@ -19,10 +22,13 @@ use Bitcache\Surfaces\Strip;
 final class Canary {
 
 	/** Option that says which posts belong to a running test. */
-	public const OPTION = 'bitcache_leak_test';
+	public const OPTION = Plugin::TEST_OPTION;
 
 	/** Header by which the test's own requests are known. */
 	public const HEADER = 'X-Bitcache-Leak-Test';
+
+	/** Way of the post that costs nothing until `charge`. */
+	private const LATE = 'late';
 
 	private const CRON = 'bitcache_leak_clean';
 
@@ -62,7 +68,7 @@ final class Canary {
 	}
 
 	/**
-	 * Plant one post for each way of locking and return what was planted.
+	 * Plant one post for each way of locking, and last one that costs nothing yet.
 	 *
 	 * @return Sample[]
 	 */
@@ -76,12 +82,21 @@ final class Canary {
 		update_option( self::OPTION, $test, true );
 		wp_schedule_single_event( time() + self::LIFE, self::CRON );
 		$samples = array();
-		foreach ( array( 'block', 'wrap', 'shortcode', 'price' ) as $way ) {
+		foreach ( array( 'block', 'wrap', 'shortcode', 'price', self::LATE ) as $way ) {
 			$sample    = self::sample( $way, $token );
 			$samples[] = $sample;
 			self::note( $sample->id );
 		}
 		return $samples;
+	}
+
+	/** Let the post that is free as yet cost something, as if its owner had set a price. */
+	public static function charge( Sample $sample ): void {
+		delete_post_meta( $sample->id, '_bitcache_free' );
+		self::price( $sample->id );
+		Strip::forget();
+		PublicText::write( $sample->id );
+		PageCaches::forget( array( $sample->id ) );
 	}
 
 	/** Remove every post of a test, also of one that broke off. */
@@ -91,6 +106,9 @@ final class Canary {
 		wp_clear_scheduled_hook( self::CRON );
 		foreach ( is_array( $test ) ? $test['posts'] : array() as $id ) {
 			wp_delete_post( (int) $id, true );
+		}
+		if ( is_array( $test ) ) {
+			Defaults::rebuild();
 		}
 	}
 
@@ -118,6 +136,9 @@ final class Canary {
 			$wpdb->insert( $wpdb->postmeta, array( 'post_id' => $id, 'meta_key' => $key, 'meta_value' => $value ) ); // phpcs:ignore
 		}
 		wp_cache_delete( $id, 'post_meta' );
+		// What says that posts of this kind can cost something, also where none has a mark.
+		( new Defaults() )->on_post( 0, $id, '_bitcache_price' );
+		( new PublicText() )->post_meta( 0, $id, '_bitcache_price' );
 	}
 
 	/** Write one post. */
@@ -143,7 +164,11 @@ final class Canary {
 		$texts  = array_fill_keys( array( 'post_excerpt', 'to_ping', 'pinged', 'post_content_filtered' ), '' );
 		$wpdb->insert( $wpdb->posts, $row + $texts );
 		$sample->id = (int) $wpdb->insert_id;
-		self::price( $sample->id );
+		if ( self::LATE === $way ) {
+			$wpdb->insert( $wpdb->postmeta, array( 'post_id' => $sample->id, 'meta_key' => '_bitcache_free', 'meta_value' => '1' ) ); // phpcs:ignore
+		} else {
+			self::price( $sample->id );
+		}
 		clean_post_cache( $sample->id );
 		wp_set_post_categories( $sample->id, array( (int) get_option( 'default_category' ) ) );
 		Strip::forget();

@@ -95,12 +95,12 @@ final class Page {
 				return array_search( $one->state, $order, true ) - array_search( $two->state, $order, true );
 			}
 		);
-		echo '<table class="widefat striped"><thead><tr><th>' . esc_html__( 'Surface', 'bitcache' ) . '</th><th>' . esc_html__( 'Finding', 'bitcache' );
+		echo '<div style="overflow-x:auto"><table class="widefat striped"><thead><tr><th>' . esc_html__( 'Surface', 'bitcache' ) . '</th><th>' . esc_html__( 'Finding', 'bitcache' );
 		echo '</th><th>' . esc_html__( 'Status', 'bitcache' ) . '</th><th>' . esc_html__( 'What to do', 'bitcache' ) . '</th></tr></thead><tbody>';
 		foreach ( $results as $result ) {
 			$this->row( $result );
 		}
-		echo '</tbody></table>';
+		echo '</tbody></table></div>';
 	}
 
 	/** Show one finding. */

@@ -30,6 +30,9 @@ final class Surface {
 	/** @var string[] words whose presence is a leak; empty for every canary */
 	public $forbidden = array();
 
+	/** @var string the same address with a word that is nowhere; '' if it names none of the forbidden */
+	public $blank = '';
+
 	/** @var bool whether a picture in the answer is a leak */
 	public $sealed = false;
 
@@ -65,9 +68,15 @@ final class Surface {
 		return $this;
 	}
 
-	/** Name the words whose presence is a leak here, in place of the canaries. */
-	public function forbids( array $words ): self {
-		$this->forbidden = $words;
+	/**
+	 * Name the words whose presence is a leak here, in place of the canaries, unless they are shown
+	 * also where something else is looked for: many themes list the latest posts below every search.
+	 *
+	 * @param Sample $s the post that must not be found.
+	 */
+	public function forbids( Sample $s ): self {
+		$this->forbidden = array( $s->slug, $s->title );
+		$this->blank     = str_replace( $s->secret, 'bcnothing' . bin2hex( random_bytes( 7 ) ), $this->url );
 		return $this;
 	}
 }

@@ -45,12 +45,12 @@ final class Surfaces {
 			self::rest( $w . 'rest-revisions', __( 'REST API, revisions', 'bitcache' ), $api . '/revisions' ),
 			self::rest( $w . 'rest-autosaves', __( 'REST API, autosaves', 'bitcache' ), $api . '/autosaves' ),
 			self::rest( $w . 'rest-comments', __( 'REST API, comments', 'bitcache' ), 'wp/v2/comments', 'post=' . $s->id . '&_embed' ),
-			self::rest( $w . 'rest-search', __( 'REST API, posts by a paid word', 'bitcache' ), 'wp/v2/posts', 'search=' . $s->secret )->forbids( array( $s->slug ) ),
-			self::rest( $w . 'rest-find', __( 'REST API, search by a paid word', 'bitcache' ), 'wp/v2/search', '_embed&search=' . $s->secret )->forbids( array( $s->slug ) ),
-			self::get( $w . 'search', __( 'Search by a paid word', 'bitcache' ), 'search', home_url( '/?s=' . $s->secret ) )->forbids( array( $s->slug, $s->title ) ),
-			self::get( $w . 'search-sentence', __( 'Search by a paid sentence', 'bitcache' ), 'search', home_url( '/?sentence=1&s=' . rawurlencode( 'Nobody reads ' . $s->secret ) ) )->forbids( array( $s->slug, $s->title ) ),
-			self::get( $w . 'search-exact', __( 'Exact search', 'bitcache' ), 'search', home_url( '/?exact=1&s=' . rawurlencode( '%' . $s->secret . '%' ) ) )->forbids( array( $s->slug, $s->title ) ),
-			self::get( $w . 'search-feed', __( 'Feed of a search', 'bitcache' ), 'search', home_url( '/?feed=rss2&s=' . $s->secret ) )->forbids( array( $s->slug, $s->title ) ),
+			self::rest( $w . 'rest-search', __( 'REST API, posts by a paid word', 'bitcache' ), 'wp/v2/posts', 'search=' . $s->secret )->forbids( $s ),
+			self::rest( $w . 'rest-find', __( 'REST API, search by a paid word', 'bitcache' ), 'wp/v2/search', '_embed&search=' . $s->secret )->forbids( $s ),
+			self::get( $w . 'search', __( 'Search by a paid word', 'bitcache' ), 'search', home_url( '/?s=' . $s->secret ) )->forbids( $s ),
+			self::get( $w . 'search-sentence', __( 'Search by a paid sentence', 'bitcache' ), 'search', home_url( '/?sentence=1&s=' . rawurlencode( 'Nobody reads ' . $s->secret ) ) )->forbids( $s ),
+			self::get( $w . 'search-exact', __( 'Exact search', 'bitcache' ), 'search', home_url( '/?exact=1&s=' . rawurlencode( '%' . $s->secret . '%' ) ) )->forbids( $s ),
+			self::get( $w . 'search-feed', __( 'Feed of a search', 'bitcache' ), 'search', home_url( '/?feed=rss2&s=' . $s->secret ) )->forbids( $s ),
 			self::get( $w . 'search-public', __( 'Search by a word of the teaser', 'bitcache' ), 'search', home_url( '/?s=' . $word ) )->shows( $s->title ),
 			self::xmlrpc( $w . 'xmlrpc-wp', __( 'XML-RPC, WordPress', 'bitcache' ), 'wp.getPost', array( 1, 'x', 'x', $s->id ) ),
 			self::xmlrpc( $w . 'xmlrpc-metaweblog', __( 'XML-RPC, MetaWeblog', 'bitcache' ), 'metaWeblog.getPost', array( $s->id, 'x', 'x' ) ),
@@ -85,14 +85,14 @@ final class Surfaces {
 			self::listed( $s, 'feed-category', __( 'Feed of the category', 'bitcache' ), 'feed', (string) get_category_feed_link( $category ) )->shows( $slug ),
 			self::listed( $s, 'feed-author', __( 'Feed of the author', 'bitcache' ), 'feed', get_author_feed_link( $author ) )->shows( $slug ),
 			self::listed( $s, 'feed-comments', __( 'Feed of all comments', 'bitcache' ), 'feed', home_url( '/?feed=comments-rss2' ) ),
-			self::rest( 'rest-list', __( 'REST API, list of posts', 'bitcache' ), 'wp/v2/posts', 'per_page=20' )->shows( $slug ),
-			self::rest( 'rest-list-edit', __( 'REST API, list in the editor\'s form', 'bitcache' ), 'wp/v2/posts', 'context=edit' ),
-			self::rest( 'rest-list-embedded', __( 'REST API, list with what belongs to it', 'bitcache' ), 'wp/v2/posts', '_embed&per_page=20' )->shows( $slug ),
-			self::rest( 'rest-list-content', __( 'REST API, texts only', 'bitcache' ), 'wp/v2/posts', '_fields=content,excerpt,slug&per_page=20' )->shows( $slug ),
-			self::rest( 'rest-media', __( 'REST API, media', 'bitcache' ), 'wp/v2/media', 'per_page=50' ),
-			self::rest( 'rest-blocks', __( 'REST API, reusable blocks', 'bitcache' ), 'wp/v2/blocks' ),
-			self::rest( 'rest-block-renderer', __( 'REST API, rendered blocks', 'bitcache' ), 'wp/v2/block-renderer/core/latest-posts', 'context=edit&' . $latest ),
-			self::rest( 'rest-root', __( 'REST API, index', 'bitcache' ), '' ),
+			self::rest_list( $s, 'rest-list', __( 'REST API, list of posts', 'bitcache' ), 'wp/v2/posts', 'per_page=20' )->shows( $slug ),
+			self::rest_list( $s, 'rest-list-edit', __( 'REST API, list in the editor\'s form', 'bitcache' ), 'wp/v2/posts', 'context=edit' ),
+			self::rest_list( $s, 'rest-list-embedded', __( 'REST API, list with what belongs to it', 'bitcache' ), 'wp/v2/posts', '_embed&per_page=20' )->shows( $slug ),
+			self::rest_list( $s, 'rest-list-content', __( 'REST API, texts only', 'bitcache' ), 'wp/v2/posts', '_fields=content,excerpt,slug&per_page=20' )->shows( $slug ),
+			self::rest_list( $s, 'rest-media', __( 'REST API, media', 'bitcache' ), 'wp/v2/media', 'per_page=50' ),
+			self::rest_list( $s, 'rest-blocks', __( 'REST API, reusable blocks', 'bitcache' ), 'wp/v2/blocks' ),
+			self::rest_list( $s, 'rest-block-renderer', __( 'REST API, rendered blocks', 'bitcache' ), 'wp/v2/block-renderer/core/latest-posts', 'context=edit&' . $latest ),
+			self::rest_list( $s, 'rest-root', __( 'REST API, index', 'bitcache' ), '' ),
 			self::listed( $s, 'sitemap', __( 'Sitemap', 'bitcache' ), 'sitemap', home_url( '/?sitemap=index' ) ),
 			self::listed( $s, 'sitemap-posts', __( 'Sitemap of posts', 'bitcache' ), 'sitemap', home_url( '/?sitemap=posts&sitemap-subtype=post&paged=1' ) ),
 			self::listed( $s, 'sitemap-plugin', __( 'Sitemap of an SEO plugin', 'bitcache' ), 'sitemap', home_url( '/post-sitemap.xml' ) ),
@@ -134,6 +134,42 @@ final class Surfaces {
 	/** Describe a list; a number in the address keeps it out of page caches, where it would stay. */
 	private static function listed( Sample $s, string $id, string $label, string $group, string $url ): Surface {
 		return new Surface( $id, $label, $group, add_query_arg( 'bitcache_leak', substr( $s->slug, -8 ), $url ) );
+	}
+
+	/**
+	 * Return the routes of the REST API that name no post, those of other plugins included.
+	 *
+	 * @return Surface[]
+	 */
+	public static function of_api( Sample $s ): array {
+		$list = array();
+		foreach ( rest_get_server()->get_routes() as $route => $handlers ) {
+			foreach ( $handlers as $handler ) {
+				if ( ! empty( $handler['methods']['GET'] ) && ! preg_match( '#[(]|\A/(?:wp/v2/(?:posts|media|blocks))?\z#', $route ) ) {
+					/* translators: %s: the address of a route, such as /wp/v2/pages. */
+					$label          = sprintf( __( 'REST API, %s', 'bitcache' ), $route );
+					$list[ $route ] = self::rest_list( $s, 'route:' . $route, $label, ltrim( $route, '/' ), '_embed' );
+				}
+			}
+		}
+		return array_values( $list );
+	}
+
+	/**
+	 * Return the surface of an article that was read before it had a price.
+	 *
+	 * @return Surface[]
+	 */
+	public static function of_late( Sample $s ): array {
+		return array(
+			self::get( 'late:page', __( 'An article that had no price when it was read first (page cache)', 'bitcache' ), 'cache', $s->url )->shows( $s->public ),
+			self::get( 'late:page-number', __( 'The same by its number (page cache)', 'bitcache' ), 'cache', home_url( '/?p=' . $s->id ) )->shows( $s->public ),
+		);
+	}
+
+	/** Describe a list that the REST API gives; with a number in its address, as `listed`. */
+	private static function rest_list( Sample $s, string $id, string $label, string $route, string $query = '' ): Surface {
+		return self::rest( $id, $label, $route, ( '' === $query ? '' : $query . '&' ) . 'bitcache_leak=' . substr( $s->slug, -8 ) );
 	}
 
 	/** Describe a route of the REST API. */

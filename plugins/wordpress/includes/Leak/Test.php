@@ -97,6 +97,7 @@ final class Test {
 	 */
 	private function surfaces(): array {
 		$samples     = Canary::plant();
+		$late        = array_pop( $samples );
 		$files       = SampleFile::plant();
 		$this->token = $samples[0]->token;
 		$list        = array();
@@ -104,7 +105,7 @@ final class Test {
 			$this->canaries[] = $sample->secret;
 			$list             = array_merge( $list, Surfaces::of_post( $sample ) );
 		}
-		$list = array_merge( $list, Surfaces::of_site( $samples[0] ) );
+		$list = array_merge( $list, Surfaces::of_site( $samples[0] ), Surfaces::of_api( $samples[0] ), $this->late( $late ) );
 		foreach ( $files as $file ) {
 			if ( '' !== $file->secret ) {
 				$this->canaries[] = $file->secret;
@@ -114,12 +115,48 @@ final class Test {
 		return $list;
 	}
 
+	/**
+	 * Read a post while it is free, and give it a price: what a page cache has of it now costs.
+	 *
+	 * @return Surface[]
+	 */
+	private function late( Sample $sample ): array {
+		$this->canaries[] = $sample->secret;
+		$list             = Surfaces::of_late( $sample );
+		foreach ( $list as $surface ) {
+			$this->ask( $surface->url, $surface->args );
+		}
+		Canary::charge( $sample );
+		return $list;
+	}
+
 	/** Ask for one surface and judge the answer. */
 	private function look( Surface $surface ): Result {
 		if ( $this->silent >= self::PATIENCE || microtime( true ) > $this->deadline ) {
 			return new Result( $surface, Result::UNKNOWN, 0, __( 'Not asked: the site does not answer, or the time was over.', 'bitcache' ) );
 		}
-		$args            = $surface->args + array(
+		$answer = $this->ask( $surface->url, $surface->args );
+		if ( is_wp_error( $answer ) ) {
+			++$this->silent;
+			return new Result( $surface, Result::UNKNOWN, 0, $answer->get_error_message() );
+		}
+		$this->silent = 0;
+		$result       = $this->judge( $surface, $answer );
+		if ( Result::RED === $result->state && '' !== $surface->blank && $this->is_shown_anyway( $surface ) ) {
+			return new Result( $surface, Result::GREEN, $result->status, '' );
+		}
+		return $result;
+	}
+
+	/**
+	 * Ask as a stranger.
+	 *
+	 * @param string $url  address.
+	 * @param array  $args for `wp_remote_request`.
+	 * @return array|\WP_Error
+	 */
+	private function ask( string $url, array $args ) {
+		$args           += array(
 			'method'      => 'GET',
 			'timeout'     => self::LIMIT,
 			'redirection' => 3,
@@ -129,13 +166,19 @@ final class Test {
 		);
 		$headers         = isset( $args['headers'] ) ? $args['headers'] : array();
 		$args['headers'] = $headers + array( Canary::HEADER => $this->token );
-		$answer          = wp_remote_request( $surface->url, $args );
-		if ( is_wp_error( $answer ) ) {
-			++$this->silent;
-			return new Result( $surface, Result::UNKNOWN, 0, $answer->get_error_message() );
+		return wp_remote_request( $url, $args );
+	}
+
+	/** Say whether a surface shows what it may not find also to who looks for something else. */
+	private function is_shown_anyway( Surface $surface ): bool {
+		$answer = $this->ask( $surface->blank, $surface->args );
+		$body   = is_wp_error( $answer ) ? '' : (string) wp_remote_retrieve_body( $answer );
+		foreach ( $surface->forbidden as $word ) {
+			if ( $this->holds( $body, $word ) ) {
+				return true;
+			}
 		}
-		$this->silent = 0;
-		return $this->judge( $surface, $answer );
+		return false;
 	}
 
 	/**

@@ -50,7 +50,7 @@ final class Health {
 			Connection::save_facts( array( 'site_name' => (string) ( $site['name'] ?? '' ) ) );
 		} catch ( ServerError $error ) {
 			$found['failed'] = $error->code_name;
-			self::note( $error, __( 'Looking whether the connection works', 'bitcache' ) );
+			self::note( $error, 'look' );
 		}
 		// What an earlier look found is not kept beside what this one found.
 		$kept = array_intersect_key( self::stored(), array( 'last' => 1 ) + ( isset( $found['failed'] ) ? array( 'rest' => 1 ) : array() ) );
@@ -61,14 +61,16 @@ final class Health {
 	 * Remember what went wrong, for the settings page.
 	 *
 	 * @param ServerError $error what the server said.
-	 * @param string      $doing what was tried, in the language of the page.
+	 * @param string      $doing what was tried: one of those in `last`.
+	 * @param string      $title of the post that it was about; "" for none.
 	 */
-	public static function note( ServerError $error, string $doing ): void {
+	public static function note( ServerError $error, string $doing, string $title = '' ): void {
 		$last = array(
 			'at'     => time(),
 			'code'   => $error->code_name,
 			'detail' => $error->getMessage(),
 			'doing'  => $doing,
+			'title'  => $title,
 		);
 		$rest = 'no_answer' === $error->code_name ? time() + self::REST_S : 0;
 		update_option(
@@ -104,13 +106,26 @@ final class Health {
 	}
 
 	/**
-	 * Return what went wrong last, or nothing.
+	 * Return what went wrong last, or nothing; what was tried is in the language of who reads it.
 	 *
 	 * @return array{at: int, code: string, detail: string, doing: string}|array{}
 	 */
 	public static function last(): array {
 		$last = self::stored()['last'] ?? array();
-		return is_array( $last ) ? $last : array();
+		if ( ! is_array( $last ) || ! isset( $last['doing'] ) ) {
+			return array();
+		}
+		$words = array(
+			'look'     => __( 'Looking whether the connection works', 'bitcache' ),
+			'sales'    => __( 'Asking what was sold', 'bitcache' ),
+			'keys'     => __( 'Asking for the keys of grants', 'bitcache' ),
+			/* translators: %s: the title of a post */
+			'offer'    => __( 'Telling the server of “%s”', 'bitcache' ),
+			/* translators: %s: the title of a post */
+			'withdraw' => __( 'Taking “%s” off sale', 'bitcache' ),
+		);
+		$doing = sprintf( $words[ $last['doing'] ] ?? '%s', $last['title'] ?? '' );
+		return compact( 'doing' ) + $last;
 	}
 
 	/**

@@ -20,6 +20,9 @@ final class Items {
 	const META    = '_bitcache_items';
 	const PROBLEM = '_bitcache_problem';
 
+	/** @var array<int, array<string, array<string, mixed>>> what the server sells of posts that are being deleted, by their ids */
+	private static $gone = array();
+
 	/**
 	 * Return the item that sells a part of a post; null where there is none on sale.
 	 *
@@ -87,7 +90,7 @@ final class Items {
 			return false;
 		}
 		delete_post_meta( $post_id, self::PROBLEM );
-		Queue::done( $post_id );
+		self::done( $post_id );
 		return true;
 	}
 
@@ -97,16 +100,50 @@ final class Items {
 	 * @param int $post_id of a post that is about to be deleted.
 	 */
 	public static function retire( int $post_id ): void {
-		if ( ! Connection::is_connected() ) {
+		$ends = Connection::is_connected() ? self::offers_without( $post_id, array() ) : array();
+		if ( ! $ends ) {
 			return;
 		}
-		try {
-			foreach ( self::offers_without( $post_id, array() ) as $key => $body ) {
-				self::send( $post_id, $key, $body );
+		// Whoever deletes many posts does not wait for a silent server with each.
+		if ( ! Health::is_resting() ) {
+			try {
+				foreach ( $ends as $key => $body ) {
+					self::send( $post_id, $key, $body );
+				}
+				return;
+			} catch ( ServerError $error ) {
+				Health::note( $error, 'withdraw', self::title( get_post( $post_id ) ) );
+				if ( ! $error->is_passing() ) {
+					return;
+				}
 			}
-		} catch ( ServerError $error ) {
-			/* translators: %s: the title of a post */
-			Health::note( $error, sprintf( __( 'Taking “%s” off sale', 'bitcache' ), self::title( get_post( $post_id ) ) ) );
+		}
+		self::$gone[ $post_id ] = self::known( $post_id );
+	}
+
+	/**
+	 * Keep what the server still sells of a post that is gone: it is taken off sale later, like any change.
+	 *
+	 * @param int $post_id of a post that was deleted, with its fields.
+	 */
+	public static function leave( int $post_id ): void {
+		if ( isset( self::$gone[ $post_id ] ) ) {
+			add_post_meta( $post_id, self::META, wp_slash( self::$gone[ $post_id ] ), true );
+			unset( self::$gone[ $post_id ] );
+			Queue::again( $post_id, 1, 0 );
+		}
+	}
+
+	/**
+	 * Nothing is to be told of a post any more; one that is gone leaves nothing behind.
+	 *
+	 * @param int $post_id of the post.
+	 */
+	private static function done( int $post_id ): void {
+		Queue::done( $post_id );
+		if ( ! get_post( $post_id ) ) {
+			delete_post_meta( $post_id, self::META );
+			delete_post_meta( $post_id, self::PROBLEM );
 		}
 	}
 
@@ -215,12 +252,11 @@ final class Items {
 				'lasting'  => ! $error->is_passing(),
 			)
 		);
-		/* translators: %s: the title of a post */
-		Health::note( $error, sprintf( __( 'Telling the server of “%s”', 'bitcache' ), self::title( get_post( $post_id ) ) ) );
+		Health::note( $error, 'offer', self::title( get_post( $post_id ) ) );
 		if ( $error->is_passing() ) {
 			Queue::again( $post_id, $attempts, $error->retry_after_s );
 		} else {
-			Queue::done( $post_id );
+			self::done( $post_id );
 		}
 	}
 

@@ -37,7 +37,7 @@ final class Keys {
 		try {
 			$site = ( new Client( self::TIMEOUT_S ) )->get( '/site' );
 		} catch ( ServerError $error ) {
-			Health::note( $error, __( 'Asking for the keys of grants', 'bitcache' ) );
+			Health::note( $error, 'keys' );
 			return false;
 		}
 		Connection::save_keys( array_values( array_filter( (array) ( $site['grant_keys'] ?? array() ), 'is_string' ) ) );

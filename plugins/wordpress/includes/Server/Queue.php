@@ -53,6 +53,7 @@ final class Queue {
 		add_action( 'add_option_bitcache_settings', array( self::class, 'all' ), 10, 0 );
 		add_action( 'before_delete_post', array( Items::class, 'retire' ) );
 		add_action( 'delete_attachment', array( Items::class, 'retire' ) );
+		add_action( 'deleted_post', array( Items::class, 'leave' ) );
 		add_action( 'shutdown', array( $this, 'tell' ), 5 );
 		add_action( self::HOOK, array( $this, 'run' ) );
 		add_action( 'bitcache_refresh', array( $this, 'run' ), 20 );

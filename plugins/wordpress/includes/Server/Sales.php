@@ -73,7 +73,7 @@ final class Sales {
 			);
 			update_option( self::SINCE, $kept, false );
 		} catch ( ServerError $error ) {
-			Health::note( $error, __( 'Asking what was sold', 'bitcache' ) );
+			Health::note( $error, 'sales' );
 		}
 	}
 
@@ -88,7 +88,7 @@ final class Sales {
 				$this->keep( $post_id, $item_id, $this->sum( $item_id ) );
 			}
 		} catch ( ServerError $error ) {
-			Health::note( $error, __( 'Asking what was sold', 'bitcache' ) );
+			Health::note( $error, 'sales' );
 			return false;
 		}
 		return true;
@@ -198,7 +198,7 @@ final class Sales {
 	 */
 	private static function post_of( string $item_id ): int {
 		global $wpdb;
-		// phpcs:ignore WordPress.DB.DirectDatabaseQuery
+		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- WordPress has no function that finds a meta by a part of its value.
 		return (int) $wpdb->get_var(
 			$wpdb->prepare(
 				"SELECT post_id FROM {$wpdb->postmeta} WHERE meta_key = %s AND meta_value LIKE %s LIMIT 1",

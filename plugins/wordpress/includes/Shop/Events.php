@@ -8,6 +8,7 @@
 namespace Bitcache\Shop;
 
 use Bitcache\Server\Client;
+use Bitcache\Server\Connection;
 use Bitcache\Server\ServerError;
 
 /**
@@ -45,14 +46,15 @@ final class Events {
 	}
 
 	/**
-	 * Ask the server to tell of orders, once for an address. Failing that, the cron job looks.
+	 * Ask the server to tell of orders, once for a site and its address. Failing that, the cron job looks.
 	 *
 	 * @param Client $client calls the server.
 	 */
 	public static function subscribe( Client $client ): void {
 		$url    = rest_url( 'bitcache/v1/events' );
 		$stored = get_option( self::OPTION, array() );
-		if ( is_array( $stored ) && ( $stored['url'] ?? '' ) === $url ) {
+		$site   = Connection::site_id();
+		if ( is_array( $stored ) && ( $stored['url'] ?? '' ) === $url && ( $stored['site'] ?? '' ) === $site ) {
 			return;
 		}
 		try {
@@ -69,6 +71,7 @@ final class Events {
 				self::OPTION,
 				array(
 					'url'    => $url,
+					'site'   => $site,
 					'id'     => (string) $made['id'],
 					'secret' => (string) $made['secret'],
 				),
@@ -78,6 +81,12 @@ final class Events {
 			// A site on a private address cannot be told anything.
 			unset( $error );
 		}
+	}
+
+	/** Say whether the server was asked to tell of orders, and can. */
+	public static function is_told(): bool {
+		$stored = get_option( self::OPTION, array() );
+		return is_array( $stored ) && ( $stored['site'] ?? '' ) === Connection::site_id() && '' !== ( $stored['secret'] ?? '' );
 	}
 
 	/**
@@ -99,6 +108,10 @@ final class Events {
 		try {
 			$this->take( (string) ( $event['type'] ?? '' ), $data );
 		} catch ( ServerError $error ) {
+			if ( 404 === $error->status ) {
+				// An order of a server that this site was connected to before.
+				return new \WP_REST_Response( null, 204 );
+			}
 			// Not lost: the server sends it again.
 			return new \WP_Error( 'try_again', 'The order could not be read.', array( 'status' => 503 ) );
 		}

@@ -42,7 +42,7 @@ final class Gateway extends \WC_Payment_Gateway {
 				'title'   => __( 'Bitcoin', 'bitcache' ),
 				'type'    => 'checkbox',
 				'label'   => __( 'Customers can pay with bitcoin', 'bitcache' ),
-				'default' => 'yes',
+				'default' => 'no',
 			),
 			'title'       => array(
 				'title'   => __( 'Title', 'bitcache' ),
@@ -59,7 +59,8 @@ final class Gateway extends \WC_Payment_Gateway {
 
 	/** Offered only where it can work. */
 	public function is_available(): bool {
-		return parent::is_available() && Connection::is_connected();
+		return parent::is_available() && Connection::is_connected()
+			&& in_array( get_woocommerce_currency(), Connection::currencies(), true );
 	}
 
 	/**
@@ -74,7 +75,14 @@ final class Gateway extends \WC_Payment_Gateway {
 			$url = $this->orders()->checkout_url( $order, $this->get_return_url( $order ) );
 		} catch ( ServerError $error ) {
 			wc_add_notice( $error->words(), 'error' );
-			return array( 'result' => 'failure' );
+			return array(
+				'result'   => 'failure',
+				'redirect' => '',
+			);
+		}
+		// The gateway may have been switched on past its own page.
+		if ( ! wp_next_scheduled( WooCommerce::CRON ) ) {
+			WooCommerce::listen();
 		}
 		// The basket stays until the order is paid: who turns back finds it as it was.
 		return array(
@@ -87,7 +95,7 @@ final class Gateway extends \WC_Payment_Gateway {
 	 * Give an order back, as a whole.
 	 *
 	 * @param int         $order_id of the shop.
-	 * @param string|null $amount   in the order's currency.
+	 * @param string|null $amount   in the order's currency; null for all of it.
 	 * @param string      $reason   the shop's.
 	 * @return bool|\WP_Error
 	 */
@@ -95,7 +103,7 @@ final class Gateway extends \WC_Payment_Gateway {
 		$order  = wc_get_order( $order_id );
 		$holder = (string) $order->get_meta( '_bitcache_holder' );
 		$all    = Minor::of( $order->get_total(), $order->get_currency() );
-		if ( '' === $holder || Minor::of( (string) $amount, $order->get_currency() ) !== $all ) {
+		if ( '' === $holder || ( null !== $amount && Minor::of( $amount, $order->get_currency() ) !== $all ) ) {
 			return new \WP_Error( 'bitcache_refund', __( 'Bitcache gives an order back as a whole. Write down a partial refund as a manual one.', 'bitcache' ) );
 		}
 		try {

@@ -47,7 +47,8 @@ final class Orders {
 			'lines'       => Lines::of( $order ),
 			'total_minor' => Minor::of( $order->get_total(), $currency ),
 			'return_url'  => $return_url,
-			'cancel_url'  => $order->get_cancel_order_url_raw(),
+			// Not the address that gives the order up: it changes with each session, and this must not.
+			'cancel_url'  => $order->get_checkout_payment_url(),
 			'metadata'    => array( 'order' => (string) $order->get_id() ),
 		);
 		// With another content, or after its time, it is another order for the server.
@@ -129,12 +130,10 @@ final class Orders {
 				}
 				break;
 			case 'open':
-				if ( $current && $order->is_paid() ) {
-					$order->update_status( 'on-hold', __( 'Its bitcoin payment vanished from the chain. Do not ship; it can be paid again.', 'bitcache' ) );
-				}
+				$this->reopened( $order, $view );
 				break;
 			case 'refunded':
-				$this->refunded( $order );
+				$this->refunded( $order, $view );
 				break;
 		}
 	}
@@ -147,16 +146,27 @@ final class Orders {
 	 * @param string    $invoice the invoice's id.
 	 */
 	public function note_money( $order, string $type, string $invoice ): void {
-		$mark = '_bitcache_' . $type . '_' . $invoice;
-		if ( $order->get_meta( $mark ) ) {
-			return;
-		}
-		$order->update_meta_data( $mark, '1' );
-		$order->add_order_note(
+		$this->note_once(
+			$order,
+			$type . '_' . $invoice,
 			'invoice.underpaid' === $type
 				? __( 'Bitcoin came, but too little. The checkout page asks the customer for the rest.', 'bitcache' )
 				: __( 'Bitcoin came late, twice, or too much. It is the customer’s credit.', 'bitcache' )
 		);
+	}
+
+	/**
+	 * Add a note to an order, however often it is told, and save the order.
+	 *
+	 * @param \WC_Order $order which.
+	 * @param string    $what  names the note.
+	 * @param string    $words of the note.
+	 */
+	private function note_once( $order, string $what, string $words ): void {
+		if ( ! $order->get_meta( '_bitcache_' . $what ) ) {
+			$order->update_meta_data( '_bitcache_' . $what, '1' );
+			$order->add_order_note( $words );
+		}
 		$order->save();
 	}
 
@@ -196,45 +206,102 @@ final class Orders {
 	}
 
 	/**
-	 * The order is paid, once.
+	 * The order is paid, once. What the shop makes of it afterwards is the shop's.
 	 *
 	 * @param \WC_Order            $order which.
 	 * @param array<string, mixed> $view  `OrderView` of the API.
 	 */
 	private function paid( $order, array $view ): void {
-		if ( $order->is_paid() || $order->has_status( 'refunded' ) ) {
+		$before = (string) $order->get_transaction_id();
+		if ( $before === $view['id'] || ! Claim::take( $view['id'] ) ) {
 			return;
 		}
-		$currency = $order->get_currency();
-		if ( $view['currency'] !== $currency || $view['total_minor'] !== Minor::of( $order->get_total(), $currency ) ) {
-			$order->update_status( 'on-hold', __( 'Bitcoin was paid for an earlier content of this order. Compare the amounts.', 'bitcache' ) );
+		$by_others = '' !== $before || WooCommerce::GATEWAY !== $order->get_payment_method();
+		if ( $by_others && ( $order->is_paid() || $order->has_status( 'refunded' ) ) ) {
+			/* translators: %s: the server's id of an order. */
+			$this->note_once( $order, 'again_' . $view['id'], sprintf( __( 'Bitcoin was paid as well (%s), and the order had been paid before. Give one of the two back.', 'bitcache' ), $view['id'] ) );
 			return;
+		}
+		if ( $by_others ) {
+			$order->set_payment_method( new Gateway() );
 		}
 		$order->update_meta_data( self::META, $view['id'] );
 		$order->update_meta_data( '_bitcache_amount_msat', (string) $view['amount_msat'] );
 		$order->update_meta_data( '_bitcache_holder', (string) $view['holder'] );
 		$order->update_meta_data( '_bitcache_item', (string) $view['item'] );
+		$this->complete( $order, $view );
+	}
+
+	/**
+	 * Let the shop know of a payment, and of one that it cannot take as it is.
+	 *
+	 * @param \WC_Order            $order which; its fields are set, and not saved.
+	 * @param array<string, mixed> $view  `OrderView` of the API.
+	 */
+	private function complete( $order, array $view ): void {
+		$currency = $order->get_currency();
+		if ( $view['currency'] !== $currency || Minor::of( $order->get_total(), $currency ) !== $view['total_minor'] ) {
+			$order->set_transaction_id( $view['id'] );
+			$order->update_status( 'on-hold', __( 'Bitcoin was paid for an earlier content of this order. Compare the amounts.', 'bitcache' ) );
+			return;
+		}
 		$order->save();
+		// It does nothing to an order in the trash, or with a state of another plugin.
 		$order->payment_complete( $view['id'] );
+		if ( ! $order->is_paid() ) {
+			$order->set_transaction_id( $view['id'] );
+			$this->note_once( $order, 'paid_' . $view['id'], __( 'Bitcoin was paid for this order. Its state was left as it is.', 'bitcache' ) );
+		} elseif ( $order->get_transaction_id() !== $view['id'] ) {
+			// Somebody had marked it as paid by hand.
+			$order->set_transaction_id( $view['id'] );
+			$order->save();
+		}
+	}
+
+	/**
+	 * The server waits for money: if it had some before, that has vanished.
+	 *
+	 * @param \WC_Order            $order which.
+	 * @param array<string, mixed> $view  `OrderView` of the API.
+	 */
+	private function reopened( $order, array $view ): void {
+		if ( $order->get_transaction_id() !== $view['id'] ) {
+			return;
+		}
+		$order->set_transaction_id( '' );
+		Claim::give_back( $view['id'] );
+		$words = __( 'Its bitcoin payment vanished from the chain. Do not ship; it can be paid again.', 'bitcache' );
+		if ( $order->is_paid() ) {
+			$order->update_status( 'on-hold', $words );
+		} else {
+			$order->add_order_note( $words );
+			$order->save();
+		}
 	}
 
 	/**
 	 * The order was given back on the server's side.
 	 *
-	 * @param \WC_Order $order which.
+	 * @param \WC_Order            $order which.
+	 * @param array<string, mixed> $view  `OrderView` of the API.
 	 */
-	private function refunded( $order ): void {
-		$rest = (float) $order->get_total() - (float) $order->get_total_refunded();
-		if ( $rest <= 0 ) {
+	private function refunded( $order, array $view ): void {
+		$rest = (float) $order->get_remaining_refund_amount();
+		// Not what else has paid the order; but nobody need have told of the payment.
+		$by_this = in_array( $order->get_transaction_id(), array( $view['id'], '' ), true ) && WooCommerce::GATEWAY === $order->get_payment_method();
+		if ( $rest <= 0 || ! $by_this || $view['id'] !== $order->get_meta( self::META ) ) {
 			return;
 		}
-		wc_create_refund(
+		$made = wc_create_refund(
 			array(
 				'order_id'       => $order->get_id(),
-				'amount'         => $rest,
+				'amount'         => $order->get_remaining_refund_amount(),
 				'reason'         => __( 'Given back in Bitcache.', 'bitcache' ),
 				'refund_payment' => false,
 			)
 		);
+		if ( is_wp_error( $made ) ) {
+			$this->note_once( $order, 'refund_' . $view['id'], __( 'Given back in Bitcache.', 'bitcache' ) . ' ' . $made->get_error_message() );
+		}
 	}
 }

@@ -28,13 +28,7 @@ final class PayButton {
 
 	/** Attach every hook. */
 	public function register(): void {
-		add_action( 'init', array( $this, 'add' ), 20 );
 		add_action( 'init', array( $this, 'press' ), 30 );
-	}
-
-	/** Make the block known. */
-	public function add(): void {
-		register_block_type( dirname( BITCACHE_FILE ) . '/blocks/pay-button', array( 'render_callback' => array( $this, 'render' ) ) );
 	}
 
 	/**
@@ -42,7 +36,7 @@ final class PayButton {
 	 *
 	 * @param array<string, mixed> $attributes of the block.
 	 */
-	public function render( array $attributes ): string {
+	public static function render( array $attributes ): string {
 		$sold = self::sold( $attributes );
 		if ( null === $sold || ! Connection::is_connected() ) {
 			return '';
@@ -92,7 +86,7 @@ final class PayButton {
 	 * @param int                   $now  Unix seconds.
 	 */
 	public static function link( array $sold, string $page, int $now ): string {
-		$fields = array(
+		$fields              = array(
 			'site'       => Connection::site_id(),
 			'reference'  => 'wpb-' . get_current_blog_id() . '-' . bin2hex( random_bytes( 9 ) ),
 			'amount'     => $sold['amount'],
@@ -101,15 +95,25 @@ final class PayButton {
 			'return_url' => self::back( $page ),
 			'expires'    => (string) ( $now + self::LINK_S ),
 		);
+		$fields['signature'] = self::signature( $fields, Connection::keys()[0] );
+		return Connection::server() . '/order?' . http_build_query( $fields, '', '&', PHP_QUERY_RFC3986 );
+	}
+
+	/**
+	 * Return what a grant secret makes of the parameters of a link.
+	 *
+	 * @param array<string, string> $fields of the link.
+	 * @param string                $secret of the site.
+	 */
+	public static function signature( array $fields, string $secret ): string {
 		ksort( $fields );
 		$message = '';
 		foreach ( $fields as $name => $value ) {
 			$message .= $name . '=' . $value . "\n";
 		}
-		$key                 = hash_hmac( 'sha256', self::LINK_PURPOSE, Connection::keys()[0], true );
-		$signature           = base64_encode( hash_hmac( 'sha256', $message, $key, true ) ); // phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- the form that the server reads.
-		$fields['signature'] = rtrim( strtr( $signature, '+/', '-_' ), '=' );
-		return Connection::server() . '/order?' . http_build_query( $fields, '', '&', PHP_QUERY_RFC3986 );
+		$key = hash_hmac( 'sha256', self::LINK_PURPOSE, $secret, true );
+		$raw = base64_encode( hash_hmac( 'sha256', $message, $key, true ) ); // phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- the form that the server reads.
+		return rtrim( strtr( $raw, '+/', '-_' ), '=' );
 	}
 
 	/**

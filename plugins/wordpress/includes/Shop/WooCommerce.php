@@ -7,7 +7,9 @@
 
 namespace Bitcache\Shop;
 
+use Bitcache\Hooks;
 use Bitcache\Server\Client;
+use Bitcache\Server\Connection;
 use Bitcache\Server\ServerError;
 
 /**
@@ -24,18 +26,15 @@ final class WooCommerce {
 	/** How long an order that was not paid is asked about, in seconds. */
 	const FOLLOWED_S = 3 * 86400;
 
-	/** At most so many in one run. */
+	/** At most so many in one run, of so many that wait. */
 	const BATCH = 20;
+	const MOST  = 500;
 
-	/** Attach every hook. */
-	public function register(): void {
-		add_filter( 'woocommerce_payment_gateways', array( $this, 'offer' ) );
-		add_action( 'before_woocommerce_init', array( $this, 'declare_features' ) );
-		add_action( 'woocommerce_blocks_payment_method_type_registration', array( $this, 'offer_in_blocks' ) );
-		add_action( 'woocommerce_thankyou_' . self::GATEWAY, array( $this, 'thank' ), 1 );
-		add_action( 'woocommerce_update_options_payment_gateways_' . self::GATEWAY, array( $this, 'listen' ), 20 );
-		add_action( self::CRON, array( $this, 'follow' ) );
-	}
+	/** States of orders that money can still change. */
+	const WAITING = array( 'pending', 'on-hold', 'cancelled', 'failed' );
+
+	/** States of orders that can be given back. */
+	const PAID = array( 'processing', 'completed' );
 
 	/**
 	 * Add the gateway.
@@ -43,13 +42,14 @@ final class WooCommerce {
 	 * @param string[] $gateways class names.
 	 * @return string[]
 	 */
-	public function offer( array $gateways ): array {
+	public static function offer( array $gateways ): array {
 		$gateways[] = Gateway::class;
 		return $gateways;
 	}
 
-	/** Orders may lie in WooCommerce's own tables, and the checkout may be made of blocks. */
-	public function declare_features(): void {
+	/** WooCommerce is here: orders may lie in its own tables, and the checkout may be made of blocks. */
+	public static function begin(): void {
+		Hooks::attach( Hooks::SHOP );
 		$features = 'Automattic\WooCommerce\Utilities\FeaturesUtil';
 		if ( class_exists( $features ) ) {
 			$features::declare_compatibility( 'custom_order_tables', BITCACHE_FILE, true );
@@ -62,7 +62,7 @@ final class WooCommerce {
 	 *
 	 * @param object $registry of WooCommerce.
 	 */
-	public function offer_in_blocks( $registry ): void {
+	public static function offer_in_blocks( $registry ): void {
 		$registry->register( new BlocksSupport() );
 	}
 
@@ -71,7 +71,7 @@ final class WooCommerce {
 	 *
 	 * @param int $order_id of the shop.
 	 */
-	public function thank( $order_id ): void {
+	public static function thank( $order_id ): void {
 		$order = wc_get_order( $order_id );
 		// phpcs:ignore WordPress.Security.NonceVerification.Recommended -- the token is sealed by the server.
 		$token = isset( $_GET['token'] ) ? sanitize_text_field( wp_unslash( $_GET['token'] ) ) : '';
@@ -91,33 +91,43 @@ final class WooCommerce {
 	}
 
 	/** Ask the server to tell of orders, once the gateway is switched on; and look oneself, too. */
-	public function listen(): void {
+	public static function listen(): void {
 		Events::subscribe( new Client() );
 		if ( ! wp_next_scheduled( self::CRON ) ) {
 			wp_schedule_event( time() + 300, 'hourly', self::CRON );
 		}
 	}
 
-	/** Ask about orders that wait. */
-	public function follow(): void {
-		if ( ! function_exists( 'wc_get_orders' ) ) {
+	/** Ask about orders that wait, or all where the server cannot tell of them. */
+	public static function follow(): void {
+		if ( ! function_exists( 'wc_get_orders' ) || ! Connection::is_connected() ) {
 			return;
 		}
-		$waiting = wc_get_orders(
+		$client = new Client();
+		Events::subscribe( $client );
+		$found = wc_get_orders(
 			array(
 				'payment_method' => self::GATEWAY,
-				'status'         => array( 'pending', 'on-hold' ),
+				// WooCommerce gives up what is not paid within the hour; a payment on the chain may take longer.
+				'status'         => array_merge( self::WAITING, Events::is_told() ? array() : self::PAID ),
 				'date_created'   => '>' . ( time() - self::FOLLOWED_S ),
-				'limit'          => self::BATCH,
-				'orderby'        => 'rand',
+				'limit'          => self::MOST,
+				'return'         => 'ids',
 			)
 		);
-		$orders  = new Orders( new Client() );
-		foreach ( $waiting as $order ) {
+		// WooCommerce's own tables know no order by chance.
+		shuffle( $found );
+		$orders = new Orders( $client );
+		foreach ( array_slice( $found, 0, self::BATCH ) as $order_id ) {
+			$order = wc_get_order( $order_id );
 			try {
-				$orders->refresh( $order );
+				if ( $order ) {
+					$orders->refresh( $order );
+				}
 			} catch ( ServerError $error ) {
-				return;
+				if ( $error->is_passing() ) {
+					return;
+				}
 			}
 		}
 	}

@@ -8,16 +8,17 @@
 namespace Bitcache\Store;
 
 use Bitcache\Content\Defaults;
+use Bitcache\Plugin;
 
 /**
  * Makes and changes them, for each site of a network when that site is first used.
  */
 final class Schema {
 
-	const VERSION_OPTION = 'bitcache_version';
+	const VERSION_OPTION = Plugin::VERSION_OPTION;
 
 	/** Options that pages ask for, also where nobody has chosen anything. */
-	const LOOKED_UP = array( 'bitcache_settings', 'bitcache_connection', 'bitcache_files', 'bitcache_leak_test', 'bitcache_unmarked' );
+	const LOOKED_UP = array( 'bitcache_settings', 'bitcache_connection', Plugin::FILES_OPTION, Plugin::TEST_OPTION, 'bitcache_unmarked' );
 
 	/** Attach every hook. */
 	public function register(): void {

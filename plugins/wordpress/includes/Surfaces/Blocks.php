@@ -13,14 +13,7 @@ namespace Bitcache\Surfaces;
 final class Blocks {
 
 	/** @var int[] how many copies had been given out when each list of posts began */
-	private $lists = array();
-
-	/** Attach the hooks. */
-	public function register(): void {
-		add_filter( 'pre_render_block', array( $this, 'before' ), PHP_INT_MAX, 2 );
-		add_filter( 'render_block_core/latest-posts', array( $this, 'latest_posts' ), PHP_INT_MAX, 2 );
-		add_filter( 'render_block_core/post-featured-image', array( $this, 'first_image' ), PHP_INT_MAX, 3 );
-	}
+	private static $lists = array();
 
 	/**
 	 * Note how many copies had been given out when a list of posts begins.
@@ -28,9 +21,9 @@ final class Blocks {
 	 * @param string|null $html  null to go on.
 	 * @param array       $block the parsed block.
 	 */
-	public function before( $html, $block ) {
+	public static function before( $html, $block ) {
 		if ( isset( $block['blockName'] ) && 'core/latest-posts' === $block['blockName'] ) {
-			$this->lists[] = Strip::count();
+			self::$lists[] = Strip::count();
 		}
 		return $html;
 	}
@@ -41,8 +34,8 @@ final class Blocks {
 	 * @param string $html  the list.
 	 * @param array  $block the parsed block.
 	 */
-	public function latest_posts( $html, $block ) {
-		$before = (int) array_pop( $this->lists );
+	public static function latest_posts( $html, $block ) {
+		$before = (int) array_pop( self::$lists );
 		$mode   = isset( $block['attrs']['displayPostContentRadio'] ) ? $block['attrs']['displayPostContentRadio'] : '';
 		if ( 'full_post' !== $mode || Strip::count() === $before ) {
 			return $html;
@@ -58,7 +51,7 @@ final class Blocks {
 	 * @param array          $block    the parsed block.
 	 * @param \WP_Block|null $instance the block with its context.
 	 */
-	public function first_image( $html, $block, $instance = null ) {
+	public static function first_image( $html, $block, $instance = null ) {
 		if ( empty( $block['attrs']['useFirstImageFromPost'] ) ) {
 			return $html;
 		}

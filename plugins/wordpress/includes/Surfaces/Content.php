@@ -8,6 +8,7 @@
 namespace Bitcache\Surfaces;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Front\Renderer;
 
 /**
@@ -18,34 +19,34 @@ final class Content {
 	/** Words in a row that an automatic excerpt must share with the paid part to be refused. */
 	private const WINDOW = 5;
 
-	/** Attach the hooks. */
-	public function register(): void {
-		add_filter( 'the_content', array( $this, 'guard' ), PHP_INT_MIN );
-		add_filter( 'the_content_feed', array( $this, 'feed' ), PHP_INT_MAX );
-		add_filter( 'get_the_excerpt', array( $this, 'excerpt' ), PHP_INT_MAX, 2 );
-		add_filter( 'get_the_archive_description', array( Strip::class, 'quiet' ), PHP_INT_MAX );
-	}
-
 	/**
 	 * Replace a text by what the public may have of it, before anything else sees it.
 	 *
 	 * @param string $content text of the current post, or of another that a plugin sends through.
 	 */
-	public function guard( $content ) {
-		if ( ! is_string( $content ) || '' === $content || Renderer::passes( $content ) ) {
+	public static function guard( $content ) {
+		if ( ! is_string( $content ) || '' === trim( $content ) || self::passes( $content ) ) {
 			return $content;
 		}
 		$post = get_post();
+		if ( $post instanceof \WP_Post && Glance::is_plain( $post ) && false !== strpos( (string) $post->post_content, trim( $content ) ) ) {
+			return $content;
+		}
 		if ( $post instanceof \WP_Post && $post->ID > 0 ) {
-			$content = $this->of_post( $content, $post );
+			$content = self::of_post( $content, $post );
 		} else {
 			$content = Strip::foreign( $content );
 		}
 		return Gate::is_quiet() ? Strip::quiet( $content ) : $content;
 	}
 
+	/** Say whether this is a paid part for somebody who may read it. Nothing is, before its class is loaded. */
+	private static function passes( string $content ): bool {
+		return class_exists( Renderer::class, false ) && Renderer::passes( $content );
+	}
+
 	/** Clean a text while this post is the current one. */
-	private function of_post( string $content, \WP_Post $post ): string {
+	private static function of_post( string $content, \WP_Post $post ): string {
 		$document = Strip::locked( $post );
 		if ( $content === $post->post_content && null === $document ) {
 			return $content;
@@ -67,7 +68,7 @@ final class Content {
 	 *
 	 * @param string $content the rendered teaser.
 	 */
-	public function feed( $content ) {
+	public static function feed( $content ) {
 		$post = get_post();
 		if ( ! $post instanceof \WP_Post || null === Strip::locked( $post ) ) {
 			return $content;
@@ -85,12 +86,12 @@ final class Content {
 	 * @param string        $excerpt the excerpt.
 	 * @param \WP_Post|null $post    its post.
 	 */
-	public function excerpt( $excerpt, $post = null ) {
+	public static function excerpt( $excerpt, $post = null ) {
 		$post = get_post( $post );
 		if ( ! is_string( $excerpt ) || '' === $excerpt || ! $post instanceof \WP_Post ) {
 			return $excerpt;
 		}
-		if ( '' !== trim( $post->post_excerpt ) ) {
+		if ( '' !== trim( $post->post_excerpt ) || Glance::is_plain( $post ) ) {
 			return $excerpt;
 		}
 		return self::plain( $excerpt, $post, 55 );

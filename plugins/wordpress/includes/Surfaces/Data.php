@@ -7,7 +7,7 @@
 
 namespace Bitcache\Surfaces;
 
-use Bitcache\Content\Defaults;
+use Bitcache\Content\Glance;
 use Bitcache\Front\Renderer;
 
 /**
@@ -16,25 +16,7 @@ use Bitcache\Front\Renderer;
 final class Data {
 
 	/** @var bool true while a query is repeated inside `suppressed` */
-	private $repeating = false;
-
-	/** Attach the hooks. */
-	public function register(): void {
-		add_filter( 'the_posts', array( $this, 'posts' ), PHP_INT_MAX, 2 );
-		add_filter( 'posts_pre_query', array( $this, 'suppressed' ), PHP_INT_MAX, 2 );
-		add_filter( 'get_pages', array( $this, 'pages' ), PHP_INT_MAX );
-		add_action( 'the_post', array( $this, 'current' ), PHP_INT_MIN );
-		add_action( 'wp', array( $this, 'queried' ), PHP_INT_MIN, 0 );
-		add_filter( 'content_pagination', array( $this, 'pagination' ), PHP_INT_MAX, 2 );
-		add_filter( 'post_content', array( $this, 'field' ), PHP_INT_MAX, 2 );
-		add_filter( 'enclosure_links', array( $this, 'enclosures' ), PHP_INT_MAX, 2 );
-		add_filter( 'rss_enclosure', array( $this, 'enclosure_tag' ), PHP_INT_MAX );
-		add_filter( 'atom_enclosure', array( $this, 'enclosure_tag' ), PHP_INT_MAX );
-		add_filter( 'get_post_metadata', array( $this, 'footnotes' ), PHP_INT_MAX, 3 );
-		add_filter( 'get_post_galleries', array( $this, 'galleries' ), PHP_INT_MAX, 2 );
-		add_filter( 'xmlrpc_prepare_post', array( $this, 'xmlrpc_post' ), PHP_INT_MAX, 2 );
-		add_filter( 'xmlrpc_prepare_page', array( $this, 'xmlrpc_page' ), PHP_INT_MAX, 2 );
-	}
+	private static $repeating = false;
 
 	/**
 	 * Replace locked posts in the result of a query.
@@ -43,20 +25,64 @@ final class Data {
 	 * @param \WP_Query|null   $query the query.
 	 * @return \WP_Post[]|mixed
 	 */
-	public function posts( $posts, $query = null ) {
+	public static function posts( $posts, $query = null ) {
 		if ( ! is_array( $posts ) || array() === $posts ) {
 			return $posts;
 		}
-		$sold = array();
+		self::read_prices( $posts, $query );
 		foreach ( $posts as $post ) {
-			if ( $post instanceof \WP_Post && $post->ID > 0 && ! Strip::is_internal( $post->post_type ) ) {
-				$sold[] = $post;
+			if ( $post instanceof \WP_Post && $post->ID > 0 && ! Glance::is_plain( $post ) ) {
+				return self::without_paid( $posts, $query );
 			}
 		}
-		if ( array() === $sold ) {
-			return $posts;
+		return $posts;
+	}
+
+	/**
+	 * Read prices together, as WordPress is about to do with all the fields of these posts.
+	 *
+	 * @param \WP_Post[]|mixed[] $posts what the query found.
+	 * @param \WP_Query|null     $query the query.
+	 */
+	private static function read_prices( array $posts, $query ): void {
+		$ids    = array();
+		$priced = array();
+		foreach ( $posts as $post ) {
+			if ( $post instanceof \WP_Post ) {
+				$ids[] = $post->ID;
+				if ( Glance::has_prices( $post->post_type ) ) {
+					$priced[] = $post->ID;
+				}
+			}
 		}
-		$this->prime( $sold, $query );
+		if ( array() !== $priced ) {
+			update_meta_cache( 'post', self::reads_meta( $query ) ? $ids : $priced );
+		}
+	}
+
+	/**
+	 * Say whether WordPress reads the fields of the posts that a query finds.
+	 *
+	 * @param \WP_Query|null $query the query.
+	 */
+	private static function reads_meta( $query ): bool {
+		return $query instanceof \WP_Query && $query->get( 'cache_results' ) && $query->get( 'update_post_meta_cache' );
+	}
+
+	/**
+	 * Replace locked posts among others.
+	 *
+	 * @param \WP_Post[]|mixed[] $posts what the query found.
+	 * @param \WP_Query|null     $query the query.
+	 * @return \WP_Post[]|mixed[]
+	 */
+	private static function without_paid( array $posts, $query ): array {
+		if ( ! is_preview() && ! ( $query instanceof \WP_Query && false === $query->get( 'cache_results' ) ) ) {
+			self::keep_whole( $posts, $query );
+		}
+		if ( $query instanceof \WP_Query && $query->is_preview() ) {
+			Preview::restore( $posts );
+		}
 		foreach ( $posts as $index => $post ) {
 			if ( $post instanceof \WP_Post && $post->ID > 0 ) {
 				$posts[ $index ] = Strip::post( $post );
@@ -71,24 +97,31 @@ final class Data {
 	 * WordPress would do the same a moment later, with what this class returns: a shortened copy must
 	 * never come first.
 	 *
-	 * @param \WP_Post[]     $posts whole posts.
-	 * @param \WP_Query|null $query the query that found them.
+	 * @param \WP_Post[]|mixed[] $posts what the query found.
+	 * @param \WP_Query|null     $query the query.
 	 */
-	private function prime( array $posts, $query ): void {
+	private static function keep_whole( array $posts, $query ): void {
 		$whole = array();
 		foreach ( $posts as $post ) {
-			if ( ! Strip::is_copy( $post ) && ! is_preview() && ( 'attachment' === $post->post_type || Defaults::may_cost( $post ) ) ) {
+			if ( $post instanceof \WP_Post && $post->ID > 0 && ! Glance::is_copy( $post ) && ! Glance::is_internal( $post->post_type ) ) {
 				$whole[] = $post;
 			}
 		}
-		if ( array() === $whole ) {
-			return;
+		if ( array() !== $whole ) {
+			$terms = $query instanceof \WP_Query && false !== $query->get( 'update_post_term_cache' );
+			update_post_caches( $whole, 'any', $terms, self::reads_meta( $query ) );
 		}
-		if ( $query instanceof \WP_Query && false === $query->get( 'cache_results' ) ) {
-			return;
+	}
+
+	/**
+	 * Look at what a query asks for, before it does.
+	 *
+	 * @param \WP_Query $query the query.
+	 */
+	public static function asked( $query ): void {
+		if ( $query->get( 's' ) ) {
+			Search::begin( $query );
 		}
-		$terms = $query instanceof \WP_Query && false !== $query->get( 'update_post_term_cache' );
-		update_post_caches( $whole, 'any', $terms, true );
 	}
 
 	/**
@@ -101,32 +134,32 @@ final class Data {
 	 * @param \WP_Query             $query the query.
 	 * @return \WP_Post[]|int[]|null
 	 */
-	public function suppressed( $posts, $query ) {
-		if ( $this->repeating || ! $query->get( 'suppress_filters' ) || is_admin() ) {
+	public static function suppressed( $posts, $query ) {
+		if ( self::$repeating || ! $query->get( 'suppress_filters' ) || is_admin() ) {
 			return $posts;
 		}
-		if ( ! in_array( $query->get( 'fields' ), array( '', 'all' ), true ) || $this->is_internal_query( $query ) || ( defined( 'WP_CLI' ) && WP_CLI ) ) {
+		if ( ! in_array( $query->get( 'fields' ), array( '', 'all' ), true ) || self::is_internal_query( $query ) || ( defined( 'WP_CLI' ) && WP_CLI ) ) {
 			return $posts;
 		}
 		if ( null === $posts ) {
-			$this->repeating = true;
+			self::$repeating = true;
 			try {
 				$inner = new \WP_Query();
 				$posts = $inner->query( $query->query_vars );
 			} finally {
-				$this->repeating = false;
+				self::$repeating = false;
 			}
 			$query->found_posts   = $inner->found_posts;
 			$query->max_num_pages = $inner->max_num_pages;
 		}
-		return $this->posts( $posts, $query );
+		return self::posts( $posts, $query );
 	}
 
 	/** Say whether a query asks for posts that WordPress keeps for itself, only. */
-	private function is_internal_query( \WP_Query $query ): bool {
+	private static function is_internal_query( \WP_Query $query ): bool {
 		$types = (array) $query->get( 'post_type' );
 		foreach ( $types as $type ) {
-			if ( ! Strip::is_internal( (string) $type ) ) {
+			if ( ! Glance::is_internal( (string) $type ) ) {
 				return false;
 			}
 		}
@@ -139,8 +172,8 @@ final class Data {
 	 * @param \WP_Post[]|mixed $pages the pages.
 	 * @return \WP_Post[]|mixed
 	 */
-	public function pages( $pages ) {
-		return $this->posts( $pages );
+	public static function pages( $pages ) {
+		return self::posts( $pages );
 	}
 
 	/**
@@ -148,8 +181,8 @@ final class Data {
 	 *
 	 * @param \WP_Post $post the post that becomes the current one.
 	 */
-	public function current( $post ): void {
-		if ( ! $post instanceof \WP_Post || Strip::is_copy( $post ) ) {
+	public static function current( $post ): void {
+		if ( ! $post instanceof \WP_Post || Glance::is_plain( $post ) ) {
 			return;
 		}
 		$copy = Strip::post( $post );
@@ -159,10 +192,11 @@ final class Data {
 	}
 
 	/** Take paid text out of the page that WordPress found by its address, before any query has run. */
-	public function queried(): void {
+	public static function queried(): void {
 		global $wp_query;
-		if ( $wp_query instanceof \WP_Query && $wp_query->queried_object instanceof \WP_Post ) {
-			$wp_query->queried_object = Strip::post( $wp_query->queried_object );
+		$post = $wp_query instanceof \WP_Query ? $wp_query->queried_object : null;
+		if ( $post instanceof \WP_Post && ! Glance::is_plain( $post ) ) {
+			$wp_query->queried_object = Strip::post( $post );
 		}
 	}
 
@@ -175,8 +209,8 @@ final class Data {
 	 * @param \WP_Post $post  the post.
 	 * @return string[]
 	 */
-	public function pagination( $pages, $post ) {
-		if ( ! $post instanceof \WP_Post ) {
+	public static function pagination( $pages, $post ) {
+		if ( ! $post instanceof \WP_Post || Glance::is_plain( $post ) ) {
 			return $pages;
 		}
 		$document = Strip::locked( $post );
@@ -198,9 +232,9 @@ final class Data {
 	 * @param string $value   the field.
 	 * @param int    $post_id the post.
 	 */
-	public function field( $value, $post_id = 0 ) {
+	public static function field( $value, $post_id = 0 ) {
 		$post = get_post( (int) $post_id );
-		if ( ! $post instanceof \WP_Post || Gate::keeps( $post ) ) {
+		if ( ! $post instanceof \WP_Post || Glance::is_plain( $post ) || Gate::keeps( $post ) ) {
 			return $value;
 		}
 		$document = Strip::locked( $post );
@@ -215,7 +249,7 @@ final class Data {
 	 * @param int      $post_id the post.
 	 * @return string[]
 	 */
-	public function enclosures( $links, $post_id ) {
+	public static function enclosures( $links, $post_id ) {
 		$post     = get_post( (int) $post_id );
 		$document = $post instanceof \WP_Post ? Strip::locked( $post ) : null;
 		if ( null === $document ) {
@@ -230,9 +264,9 @@ final class Data {
 	 *
 	 * @param string $tag the element of the feed.
 	 */
-	public function enclosure_tag( $tag ) {
+	public static function enclosure_tag( $tag ) {
 		$post     = get_post();
-		$document = $post instanceof \WP_Post ? Strip::locked( $post ) : null;
+		$document = $post instanceof \WP_Post && ! Glance::is_plain( $post ) ? Strip::locked( $post ) : null;
 		if ( null === $document || ! preg_match( '/(?:url|href)="([^"]*)"/', (string) $tag, $found ) ) {
 			return $tag;
 		}
@@ -247,7 +281,7 @@ final class Data {
 	 * @param int    $post_id the post.
 	 * @param string $key     the name of the field.
 	 */
-	public function footnotes( $value, $post_id, $key = '' ) {
+	public static function footnotes( $value, $post_id, $key = '' ) {
 		if ( 'footnotes' !== $key || Renderer::post_id() === (int) $post_id ) {
 			return $value;
 		}
@@ -279,53 +313,11 @@ final class Data {
 	 * @param array        $galleries what was found.
 	 * @param int|\WP_Post $post      the post.
 	 */
-	public function galleries( $galleries, $post ) {
+	public static function galleries( $galleries, $post ) {
 		$post = get_post( $post );
 		if ( ! $post instanceof \WP_Post || Gate::keeps( $post ) ) {
 			return $galleries;
 		}
 		return null === Strip::locked( $post ) ? $galleries : array();
-	}
-
-	/**
-	 * Withhold paid text in an XML-RPC answer to somebody who may not edit the post.
-	 *
-	 * @param array $answer the answer.
-	 * @param array $post   the post as fields.
-	 */
-	public function xmlrpc_post( $answer, $post ) {
-		return $this->xmlrpc( $answer, get_post( isset( $post['ID'] ) ? (int) $post['ID'] : 0 ) );
-	}
-
-	/**
-	 * Withhold paid text in an XML-RPC answer about a page.
-	 *
-	 * @param array    $answer the answer.
-	 * @param \WP_Post $page   the page.
-	 */
-	public function xmlrpc_page( $answer, $page ) {
-		return $this->xmlrpc( $answer, $page );
-	}
-
-	/** Replace the texts of an XML-RPC answer. */
-	private function xmlrpc( $answer, $post ) {
-		if ( ! $post instanceof \WP_Post || current_user_can( 'edit_post', $post->ID ) ) {
-			return $answer;
-		}
-		$document = Strip::locked( $post );
-		if ( null === $document ) {
-			return $answer;
-		}
-		foreach ( array( 'post_content', 'description' ) as $key ) {
-			if ( isset( $answer[ $key ] ) ) {
-				$answer[ $key ] = $document->public_text();
-			}
-		}
-		foreach ( array( 'text_more', 'mt_text_more' ) as $key ) {
-			if ( isset( $answer[ $key ] ) ) {
-				$answer[ $key ] = '';
-			}
-		}
-		return $answer;
 	}
 }

@@ -15,29 +15,25 @@ final class Discovery {
 	/** Class of every element that holds or stands for a paid part. */
 	public const WALL = 'bitcache-paywall';
 
-	/** Attach the hooks. */
-	public function register(): void {
-		add_action( 'wp_head', array( $this, 'head' ), 20 );
-		add_filter( 'wpseo_schema_article', array( $this, 'amend' ), PHP_INT_MAX );
-		add_filter( 'rank_math/json_ld', array( $this, 'amend_all' ), PHP_INT_MAX );
-	}
+	/** @var array<int, string> by post; one page has one such article */
+	private static $descriptions = array();
 
 	/** Write the markup into the head of a single locked article. */
-	public function head(): void {
-		$post = $this->article();
+	public static function head(): void {
+		$post = self::article();
 		if ( null === $post ) {
 			return;
 		}
 		if ( ! self::others_write( array( 'WPSEO_VERSION', 'RANK_MATH_VERSION' ) ) ) {
 			$flags = JSON_HEX_TAG | JSON_HEX_AMP | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE;
-			$json  = wp_json_encode( $this->schema( $post ), $flags );
+			$json  = wp_json_encode( self::schema( $post ), $flags );
 			if ( is_string( $json ) ) {
 				echo '<script type="application/ld+json" class="bitcache-schema">' . $json . "</script>\n"; // nosemgrep: unescaped -- JSON with < > & written as escapes.
 			}
 		}
 		$others = array( 'WPSEO_VERSION', 'RANK_MATH_VERSION', 'AIOSEO_VERSION', 'SEOPRESS_VERSION', 'THE_SEO_FRAMEWORK_VERSION', 'SLIM_SEO_VER' );
 		if ( ! self::others_write( $others ) && ! has_action( 'wp_head', 'jetpack_og_tags' ) ) {
-			$this->open_graph( $post );
+			self::open_graph( $post );
 		}
 	}
 
@@ -46,8 +42,8 @@ final class Discovery {
 	 *
 	 * @param array|mixed $piece the article.
 	 */
-	public function amend( $piece ) {
-		return is_array( $piece ) && null !== $this->article() ? array_merge( $piece, self::wall() ) : $piece;
+	public static function amend( $piece ) {
+		return is_array( $piece ) && null !== self::article() ? array_merge( $piece, self::wall() ) : $piece;
 	}
 
 	/**
@@ -55,8 +51,8 @@ final class Discovery {
 	 *
 	 * @param array|mixed $pieces the pieces.
 	 */
-	public function amend_all( $pieces ) {
-		if ( ! is_array( $pieces ) || null === $this->article() ) {
+	public static function amend_all( $pieces ) {
+		if ( ! is_array( $pieces ) || null === self::article() ) {
 			return $pieces;
 		}
 		foreach ( $pieces as $name => $piece ) {
@@ -69,7 +65,7 @@ final class Discovery {
 	}
 
 	/** Return the single locked article that this page is, or null. */
-	private function article(): ?\WP_Post {
+	private static function article(): ?\WP_Post {
 		if ( ! did_action( 'wp' ) || ! is_singular() || is_embed() ) {
 			return null;
 		}
@@ -103,7 +99,7 @@ final class Discovery {
 	}
 
 	/** Return the whole markup of an article. */
-	private function schema( \WP_Post $post ): array {
+	private static function schema( \WP_Post $post ): array {
 		$schema = array(
 			'@context'         => 'https://schema.org',
 			'@type'            => 'post' === $post->post_type ? 'NewsArticle' : 'Article',
@@ -129,7 +125,7 @@ final class Discovery {
 	}
 
 	/** Write the tags that networks read. */
-	private function open_graph( \WP_Post $post ): void {
+	private static function open_graph( \WP_Post $post ): void {
 		$tags  = array(
 			'og:type'        => 'article',
 			'og:title'       => wp_strip_all_tags( get_the_title( $post ) ),
@@ -148,12 +144,17 @@ final class Discovery {
 
 	/** Return the excerpt of an article as one line of text. */
 	private static function description( \WP_Post $post ): string {
-		$text = '' !== trim( $post->post_excerpt ) ? $post->post_excerpt : '';
-		if ( '' === $text ) {
-			$document = Strip::locked( $post );
-			$text     = null === $document ? '' : excerpt_remove_blocks( strip_shortcodes( $document->public_text() ) );
+		// Two kinds of markup say it, and WordPress reads all blocks again to shorten a text.
+		if ( ! isset( self::$descriptions[ $post->ID ] ) ) {
+			$text = $post->post_excerpt;
+			if ( '' === trim( $text ) ) {
+				$document = Strip::locked( $post );
+				$text     = null === $document ? '' : excerpt_remove_blocks( strip_shortcodes( $document->public_text() ) );
+			}
+			$text = html_entity_decode( wp_trim_words( wp_strip_all_tags( $text ), 40, '…' ), ENT_QUOTES, 'UTF-8' );
+
+			self::$descriptions[ $post->ID ] = trim( (string) preg_replace( '/\s+/u', ' ', $text ) );
 		}
-		$text = html_entity_decode( wp_trim_words( wp_strip_all_tags( $text ), 40, '…' ), ENT_QUOTES, 'UTF-8' );
-		return trim( (string) preg_replace( '/\s+/u', ' ', $text ) );
+		return self::$descriptions[ $post->ID ];
 	}
 }

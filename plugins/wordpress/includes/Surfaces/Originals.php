@@ -8,6 +8,7 @@
 namespace Bitcache\Surfaces;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Content\Parser;
 
 /**
@@ -19,13 +20,6 @@ final class Originals {
 	/** How every place of a wall begins. */
 	private const PLACE = '<!-- bitcache:wall ';
 
-	/** Attach the hooks. */
-	public function register(): void {
-		add_filter( 'wp_insert_post_data', array( $this, 'keep' ), PHP_INT_MAX, 2 );
-		add_filter( 'wp_insert_attachment_data', array( $this, 'keep' ), PHP_INT_MAX, 2 );
-		add_filter( 'query', array( $this, 'refuse' ), PHP_INT_MAX );
-	}
-
 	/**
 	 * Put the stored text back where a shortened one is about to be written over it.
 	 *
@@ -33,7 +27,7 @@ final class Originals {
 	 * @param array $postarr what the caller gave.
 	 * @return array
 	 */
-	public function keep( $data, $postarr ) {
+	public static function keep( $data, $postarr ) {
 		if ( ! isset( $data['post_content'] ) || ! is_string( $data['post_content'] ) ) {
 			return $data;
 		}
@@ -57,7 +51,7 @@ final class Originals {
 	 *
 	 * @param string|mixed $sql about to be sent.
 	 */
-	public function refuse( $sql ) {
+	public static function refuse( $sql ) {
 		if ( ! is_string( $sql ) || false === strpos( $sql, self::PLACE ) ) {
 			return $sql;
 		}
@@ -119,7 +113,7 @@ final class Originals {
 	 */
 	private static function stored( int $id ): ?\WP_Post {
 		$post = \WP_Post::get_instance( $id );
-		if ( $post && ( Strip::is_copy( $post ) || false !== strpos( $post->post_content, self::PLACE ) ) ) {
+		if ( $post && ( Glance::is_copy( $post ) || false !== strpos( $post->post_content, self::PLACE ) ) ) {
 			// Another plugin has cached what it was given.
 			wp_cache_delete( $id, 'posts' );
 			$post = \WP_Post::get_instance( $id );

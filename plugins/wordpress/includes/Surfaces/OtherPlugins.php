@@ -8,41 +8,16 @@
 namespace Bitcache\Surfaces;
 
 /**
- * Descriptions of SEO plugins, indexes of search plugins, images in their sitemaps. One line each.
+ * Descriptions of SEO plugins, indexes of search plugins, images in their sitemaps.
  */
 final class OtherPlugins {
-
-	/** Filters that give a description of the current post. */
-	private const DESCRIPTIONS = array(
-		'wpseo_metadesc',
-		'wpseo_opengraph_desc',
-		'wpseo_twitter_description',
-		'rank_math/frontend/description',
-		'aioseo_description',
-		'seopress_titles_desc',
-		'the_seo_framework_generated_description',
-		'slim_seo_meta_description',
-		'jetpack_relatedposts_filter_post_context',
-	);
-
-	/** Attach the hooks. */
-	public function register(): void {
-		foreach ( self::DESCRIPTIONS as $filter ) {
-			add_filter( $filter, array( $this, 'description' ), PHP_INT_MAX );
-		}
-		add_filter( 'jetpack_open_graph_tags', array( $this, 'tags' ), PHP_INT_MAX );
-		add_filter( 'relevanssi_post_content', array( $this, 'index' ), PHP_INT_MAX, 2 );
-		add_filter( 'ep_post_sync_args', array( $this, 'sync' ), PHP_INT_MAX, 2 );
-		add_filter( 'wpseo_sitemap_urlimages', array( $this, 'images' ), PHP_INT_MAX, 2 );
-		add_filter( 'rank_math/sitemap/urlimages', array( $this, 'images' ), PHP_INT_MAX, 2 );
-	}
 
 	/**
 	 * Refuse a description that was made from the paid part.
 	 *
 	 * @param string|mixed $text the description.
 	 */
-	public function description( $text ) {
+	public static function description( $text ) {
 		$post = get_post();
 		return is_string( $text ) && $post instanceof \WP_Post ? Content::plain( $text, $post, 25 ) : $text;
 	}
@@ -52,10 +27,10 @@ final class OtherPlugins {
 	 *
 	 * @param array|mixed $tags names and values.
 	 */
-	public function tags( $tags ) {
+	public static function tags( $tags ) {
 		foreach ( array( 'og:description', 'twitter:description' ) as $name ) {
 			if ( is_array( $tags ) && isset( $tags[ $name ] ) ) {
-				$tags[ $name ] = $this->description( $tags[ $name ] );
+				$tags[ $name ] = self::description( $tags[ $name ] );
 			}
 		}
 		return $tags;
@@ -67,7 +42,7 @@ final class OtherPlugins {
 	 * @param string             $text what it would index.
 	 * @param \WP_Post|int|mixed $post the post.
 	 */
-	public function index( $text, $post = null ) {
+	public static function index( $text, $post = null ) {
 		$post     = get_post( $post );
 		$document = $post instanceof \WP_Post ? Strip::locked( $post ) : null;
 		return null === $document ? $text : $document->public_text();
@@ -79,7 +54,7 @@ final class OtherPlugins {
 	 * @param array|mixed $fields  what would be sent.
 	 * @param int         $post_id the post.
 	 */
-	public function sync( $fields, $post_id = 0 ) {
+	public static function sync( $fields, $post_id = 0 ) {
 		$post     = get_post( (int) $post_id );
 		$document = $post instanceof \WP_Post ? Strip::locked( $post ) : null;
 		if ( null === $document || ! is_array( $fields ) ) {
@@ -99,7 +74,7 @@ final class OtherPlugins {
 	 * @param array|mixed $images  lists with the key `src`.
 	 * @param int         $post_id the post.
 	 */
-	public function images( $images, $post_id = 0 ) {
+	public static function images( $images, $post_id = 0 ) {
 		$post     = get_post( (int) $post_id );
 		$document = $post instanceof \WP_Post ? Strip::locked( $post ) : null;
 		if ( null === $document || ! is_array( $images ) ) {

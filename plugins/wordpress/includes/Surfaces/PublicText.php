@@ -8,6 +8,7 @@
 namespace Bitcache\Surfaces;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Settings;
 
 /**
@@ -35,8 +36,11 @@ final class PublicText {
 	/** Meta fields of a post that change what is public. */
 	private const FIELDS = array( '_bitcache_price', '_bitcache_currency', '_bitcache_free', '_bitcache_rules' );
 
-	/** @var array<int,bool> posts to look at when the request ends */
+	/** @var array<int,bool> posts to look at when the request ends; true where the price has changed */
 	private $changed = array();
+
+	/** @var bool whether a default has changed */
+	private $is_all_changed = false;
 
 	/** Attach the hooks. */
 	public function register(): void {
@@ -62,7 +66,7 @@ final class PublicText {
 	 * @param int $post_id the post.
 	 */
 	public function later( $post_id ): void {
-		$this->changed[ (int) $post_id ] = true;
+		$this->changed += array( (int) $post_id => false );
 	}
 
 	/**
@@ -75,7 +79,7 @@ final class PublicText {
 	public function post_meta( $meta_id, $post_id, $key ): void {
 		if ( in_array( $key, self::FIELDS, true ) ) {
 			Strip::forget();
-			$this->later( $post_id );
+			$this->changed[ (int) $post_id ] = true;
 			if ( '_bitcache_price' === $key && '' === self::unmarked() ) {
 				update_option( self::UNMARKED, 'posts', true );
 			}
@@ -101,6 +105,7 @@ final class PublicText {
 		update_option( self::UNMARKED, $this->count(), true );
 		// What cost nothing may cost something now, and the cron may be late.
 		delete_metadata( 'post', 0, self::META, self::OPEN, true );
+		$this->is_all_changed = true;
 		if ( ! wp_next_scheduled( self::CRON, array( 0 ) ) ) {
 			wp_schedule_single_event( time(), self::CRON, array( 0 ) );
 		}
@@ -131,11 +136,17 @@ final class PublicText {
 
 	/** Look at every post that changed in this request. */
 	public function flush(): void {
-		$ids           = array_keys( $this->changed );
+		$changed       = $this->changed;
 		$this->changed = array();
-		foreach ( $ids as $id ) {
+		foreach ( array_keys( $changed ) as $id ) {
 			self::write( $id );
 		}
+		if ( $this->is_all_changed ) {
+			PageCaches::forget_all();
+		} elseif ( in_array( true, $changed, true ) ) {
+			PageCaches::forget( array_keys( array_filter( $changed ) ) );
+		}
+		$this->is_all_changed = false;
 	}
 
 	/**
@@ -171,7 +182,7 @@ final class PublicText {
 	 */
 	public static function write( int $post_id ): void {
 		$post = get_post( $post_id );
-		if ( ! $post instanceof \WP_Post || wp_is_post_revision( $post ) || Strip::is_internal( $post->post_type ) ) {
+		if ( ! $post instanceof \WP_Post || wp_is_post_revision( $post ) || Glance::is_internal( $post->post_type ) ) {
 			return;
 		}
 		$document = Document::of( $post );

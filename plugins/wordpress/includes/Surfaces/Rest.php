@@ -8,6 +8,7 @@
 namespace Bitcache\Surfaces;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 
 /**
  * Looks at every post that a route of WordPress prepares; whole texts go to who may edit the post.
@@ -22,7 +23,7 @@ final class Rest {
 	/** Attach one filter for each kind of post that the API knows. */
 	public function attach(): void {
 		foreach ( get_post_types( array(), 'names' ) as $type ) {
-			if ( ! Strip::is_internal( $type ) ) {
+			if ( ! Glance::is_internal( $type ) ) {
 				add_filter( 'rest_prepare_' . $type, array( $this, 'prepare' ), PHP_INT_MAX, 3 );
 			}
 		}

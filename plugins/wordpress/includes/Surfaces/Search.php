@@ -12,20 +12,15 @@ namespace Bitcache\Surfaces;
  */
 final class Search {
 
-	/** Attach the hooks. */
-	public function register(): void {
-		add_action( 'pre_get_posts', array( $this, 'unsuppress' ), PHP_INT_MAX );
-		add_filter( 'posts_search', array( $this, 'sql' ), PHP_INT_MAX );
-		add_filter( 'posts_search_orderby', array( $this, 'sql' ), PHP_INT_MAX );
-	}
-
 	/**
-	 * Let searches by `get_posts` pass the filters too.
+	 * Wait for the SQL of a search, and let those by `get_posts` pass the filters too.
 	 *
 	 * @param \WP_Query $query the query.
 	 */
-	public function unsuppress( $query ): void {
-		if ( $query->get( 's' ) && $query->get( 'suppress_filters' ) && ! $this->may_see_all() ) {
+	public static function begin( \WP_Query $query ): void {
+		add_filter( 'posts_search', array( self::class, 'sql' ), PHP_INT_MAX );
+		add_filter( 'posts_search_orderby', array( self::class, 'sql' ), PHP_INT_MAX );
+		if ( $query->get( 'suppress_filters' ) && ! self::may_see_all() ) {
 			$query->set( 'suppress_filters', false );
 		}
 	}
@@ -35,17 +30,17 @@ final class Search {
 	 *
 	 * @param string $sql conditions or order of a search.
 	 */
-	public function sql( $sql ) {
+	public static function sql( $sql ) {
 		global $wpdb;
 		$column = $wpdb->posts . '.post_content';
-		if ( ! is_string( $sql ) || false === strpos( $sql, $column ) || $this->may_see_all() ) {
+		if ( ! is_string( $sql ) || false === strpos( $sql, $column ) || self::may_see_all() ) {
 			return $sql;
 		}
 		return str_replace( $column, self::expression(), $sql );
 	}
 
 	/** Say whether this is somebody who works in wp-admin and may edit every post. */
-	private function may_see_all(): bool {
+	private static function may_see_all(): bool {
 		if ( defined( 'WP_CLI' ) && WP_CLI ) {
 			return true;
 		}

@@ -8,6 +8,7 @@
 namespace Bitcache\Surfaces;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Content\Parser;
 use Bitcache\Files\Priced;
 use Bitcache\Files\Vault;
@@ -16,21 +17,6 @@ use Bitcache\Files\Vault;
  * Makes the copy of a post that the public may have, and cleans text whose origin is not known.
  */
 final class Strip {
-
-	/** Kinds of posts that WordPress keeps for itself; they are never sold. */
-	private const INTERNAL = array(
-		'nav_menu_item',
-		'wp_template',
-		'wp_template_part',
-		'wp_global_styles',
-		'wp_navigation',
-		'wp_font_family',
-		'wp_font_face',
-		'custom_css',
-		'customize_changeset',
-		'oembed_cache',
-		'user_request',
-	);
 
 	/** @var array<string,string> the hash of the whole text of each locked post that was met, by site and id */
 	private static $met = array();
@@ -51,22 +37,20 @@ final class Strip {
 		Document::forget();
 	}
 
-	/** Say whether WordPress keeps this kind of post for itself. */
-	public static function is_internal( string $type ): bool {
-		return in_array( $type, self::INTERNAL, true );
-	}
-
 	/**
 	 * Return the document of a post if something in it costs, else null.
 	 */
 	public static function locked( \WP_Post $post ): ?Document {
-		if ( self::is_internal( $post->post_type ) ) {
+		if ( Glance::is_plain( $post ) || Glance::is_internal( $post->post_type ) ) {
 			return null;
 		}
-		// Sites of a network count their posts from 1.
 		$name = get_current_blog_id() . ':' . $post->ID;
-		if ( self::is_copy( $post ) && isset( self::$stripped[ $name ] ) ) {
-			return self::$stripped[ $name ];
+		if ( Glance::is_copy( $post ) ) {
+			// A preview and the published post are two texts of one number.
+			$own = $name . ':' . md5( $post->post_content );
+			if ( isset( self::$stripped[ $own ] ) || isset( self::$stripped[ $name ] ) ) {
+				return self::$stripped[ $own ] ?? self::$stripped[ $name ];
+			}
 		}
 		if ( isset( self::$found[ $name ] ) && self::$found[ $name ][0] === $post->post_content ) {
 			return self::$found[ $name ][1];
@@ -81,14 +65,9 @@ final class Strip {
 		return $document;
 	}
 
-	/** Say whether a post is a shortened copy. Not by `isset`, which would ask the database for a field. */
-	public static function is_copy( \WP_Post $post ): bool {
-		return isset( get_object_vars( $post )['bitcache_teaser'] );
-	}
-
 	/** Return the whole text of a post, whatever copy of it the caller has. */
 	public static function whole( \WP_Post $post ): string {
-		if ( ! self::is_copy( $post ) ) {
+		if ( ! Glance::is_copy( $post ) ) {
 			return (string) $post->post_content;
 		}
 		$raw = get_post( $post->ID );
@@ -102,7 +81,7 @@ final class Strip {
 	 * from where an editor would save the teaser over the article.
 	 */
 	public static function post( \WP_Post $post ): \WP_Post {
-		if ( self::is_copy( $post ) || Gate::keeps( $post ) ) {
+		if ( Glance::is_copy( $post ) || Glance::is_plain( $post ) || Gate::keeps( $post ) ) {
 			return $post;
 		}
 		if ( self::hides_words( $post ) ) {
@@ -123,7 +102,10 @@ final class Strip {
 
 		self::$log[] = $post->ID;
 
-		self::$stripped[ get_current_blog_id() . ':' . $post->ID ] = $document;
+		$name = get_current_blog_id() . ':' . $post->ID;
+		foreach ( array( $name, $name . ':' . md5( $copy->post_content ) ) as $key ) {
+			self::$stripped[ $key ] = $document;
+		}
 		return $copy;
 	}
 

@@ -1,0 +1,196 @@
+"""A page loads nothing for posts that cost nothing; what that first look could miss."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.wordpress import NEWEST, WordPresses, WordPressSite
+from tests.wordpress.articles import PAYWALL, TEASER
+from tests.wordpress.conftest import without_complaints
+from tests.wordpress.ways import PRICE, p
+
+SECRET = "The tide tables were in the bell, not in the lamp."
+UNMARKED = p(TEASER) + p(SECRET)
+PATTERN = "walls/divider"
+#: What a theme and another plugin do before a page: one registers a pattern, the other reads posts.
+EARLY = f"""<?php
+add_action( 'after_setup_theme', function () {{ get_posts( array( 'numberposts' => 50 ) ); }} );
+add_action(
+	'init',
+	function () {{
+		register_block_pattern( '{PATTERN}', array( 'title' => 'W', 'content' => '{PAYWALL}' ) );
+	}}
+);
+"""
+QUERIES = """
+global $wpdb;
+wp_cache_flush();
+$before = $wpdb->num_queries;
+new WP_Query( $input['asked'] + array( 'posts_per_page' => -1 ) );
+return $wpdb->num_queries - $before;
+"""
+
+
+@pytest.fixture(scope="module", params=["6.1", NEWEST])
+def site(request: pytest.FixtureRequest, wordpresses: WordPresses) -> Iterator[WordPressSite]:
+    with without_complaints(wordpresses, request.param) as made:
+        yield made
+
+
+def seen(site: WordPressSite, post_id: int) -> str:
+    answer = site.http.get(site.permalink(post_id), follow_redirects=True)
+    assert TEASER in answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "set_post_type( $input['id'], 'page' );",
+        "wp_update_post( array( 'ID' => $input['id'], 'post_type' => 'page' ) );",
+    ],
+    ids=["set_post_type", "wp_update_post"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_priced_post_that_gets_another_type_stays_withheld(
+    site: WordPressSite, change: str, method: str
+) -> None:
+    site.option("bitcache_defaults", {"types": ["post"]})
+    post_id = site.create_post(UNMARKED, post_title="Moved", meta_input=PRICE)
+    assert SECRET not in seen(site, post_id)
+    site.eval(change, id=post_id, method=method)
+    assert SECRET not in seen(site, post_id)
+    assert SECRET not in site.rest("GET", f"wp/v2/pages/{post_id}").text
+    site.eval("wp_delete_post( $input['id'], true );", id=post_id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update_post_meta( $input['id'], '_bitcache_price', '0.05' );",
+        """
+        $sql = "SELECT meta_id FROM {$wpdb->postmeta} WHERE post_id = %d AND meta_key = %s";
+        $row = $wpdb->get_var( $wpdb->prepare( $sql, $input['id'], '_bitcache_price' ) );
+        update_metadata_by_mid( 'post', $row, '0.05' );""",
+    ],
+    ids=["by name", "by number"],
+)
+def test_a_price_counts_in_the_page_that_sets_it(site: WordPressSite, change: str) -> None:
+    post_id = site.create_post(UNMARKED, post_title="Set", meta_input={"_bitcache_price": ""})
+    read = "get_posts( array( 'include' => array( $input['id'] ) ) )[0]->post_content"
+    before, after = site.eval(
+        f"global $wpdb; $before = {read}; {change} return array( $before, {read} );",
+        id=post_id,
+        method="GET",
+    )
+    assert SECRET in before
+    assert SECRET not in after
+    assert SECRET not in seen(site, post_id)
+
+
+def test_what_lies_beside_a_text_is_withheld_where_its_post_was_not_read(
+    site: WordPressSite,
+) -> None:
+    """Related posts, counters and the like look things up by the number of a post."""
+    note = '<sup data-fn="n1" class="fn"><a href="#n1">1</a></sup>'
+    image = '<!-- wp:image --><figure class="wp-block-image"><img src="/paid.jpg"/></figure>'
+    post_id = site.create_post(
+        p(TEASER) + p("Paid." + note) + image + "<!-- /wp:image -->",
+        post_title="Beside",
+        meta_input={**PRICE, "footnotes": '[{"id":"n1","content":"A paid note."}]'},
+    )
+    look = """
+        $block = new WP_Block(
+            array(
+                'blockName'    => 'core/post-featured-image',
+                'attrs'        => array( 'useFirstImageFromPost' => true ),
+                'innerBlocks'  => array(),
+                'innerHTML'    => '',
+                'innerContent' => array(),
+            ),
+            array( 'postId' => $input['id'], 'postType' => 'post' )
+        );
+        return get_post_meta( $input['id'], 'footnotes', true ) . $block->render();
+    """
+    shown = site.eval(look, id=post_id, user="", method="GET")
+    assert "A paid note." not in shown
+    assert "paid.jpg" not in shown
+    # It would be there if the post were free.
+    site.eval("update_post_meta( $input['id'], '_bitcache_free', '1' );", id=post_id)
+    assert "A paid note." in site.eval(look, id=post_id, user="", method="GET")
+
+
+def test_posts_that_are_read_before_patterns_are_known(site: WordPressSite) -> None:
+    use = f'<!-- wp:pattern {{"slug":"{PATTERN}"}} /-->'
+    post_id = site.create_post(p(TEASER) + use + p(SECRET), post_title="Early", meta_input={})
+    extra = site.content / "mu-plugins" / "early.php"
+    extra.write_text(EARLY)
+    try:
+        assert SECRET not in seen(site, post_id)
+    finally:
+        extra.unlink()
+
+
+def test_blocks_that_are_rendered_one_by_one(site: WordPressSite) -> None:
+    file = site.eval(
+        "return wp_insert_attachment( array( 'post_title' => 'Tides', 'post_mime_type' =>"
+        " 'application/pdf' ), '2026/11/tides.pdf' );"
+    )
+    code = "$all = ''; foreach ( parse_blocks( $input['text'] ) as $one ) {"
+    code += " $all .= render_block( $one ); } return $all;"
+    text = f'<!-- wp:bitcache/file {{"id":{file}}} /-->'
+    assert "tides.pdf" in site.eval(code, text=text, method="GET")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"post_type": "post"},
+        {"post_type": ["post", "page"]},
+        {"post_type": ["post", "page"], "update_post_meta_cache": True},
+        {"post_type": "page", "update_post_meta_cache": False},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sold", [False, True], ids=["plain", "with a sold one"])
+def test_no_list_asks_the_database_more(
+    site: WordPressSite, asked: dict[str, Any], sold: bool
+) -> None:
+    site.option("bitcache_defaults", {"types": ["post"]})
+    made = [site.create_post(p(f"{n}"), post_type=kind) for n in "ab" for kind in ("post", "page")]
+    if sold:
+        made.append(site.create_post(UNMARKED, post_title="Sold", meta_input=PRICE))
+    ours = site.eval(QUERIES, asked=asked, method="GET")
+    site.eval("deactivate_plugins( 'bitcache/bitcache.php' );")
+    bare = site.eval(QUERIES, asked=asked, method="GET")
+    site.activate()
+    assert ours <= bare + sold
+    for post_id in made:
+        site.eval("wp_delete_post( $input['id'], true );", id=post_id)
+
+
+def test_a_list_past_the_cache_reads_prices_together(site: WordPressSite) -> None:
+    made = [site.create_post(p(f"{n}")) for n in range(6)]
+    asked = {"post_type": "post", "cache_results": False}
+    site.option("bitcache_defaults", {"types": ["post"]})
+    ours = site.eval(QUERIES, asked=asked, method="GET")
+    site.eval("deactivate_plugins( 'bitcache/bitcache.php' );")
+    bare = site.eval(QUERIES, asked=asked, method="GET")
+    site.activate()
+    assert ours <= bare + 1
+    for post_id in made:
+        site.eval("wp_delete_post( $input['id'], true );", id=post_id)
+
+
+def test_a_new_site_of_a_network_is_made_without_a_complaint(wordpresses: WordPresses) -> None:
+    site = wordpresses.fresh(version=NEWEST, multisite=True)
+    try:
+        made = site.eval(
+            "return wp_insert_site( array( 'domain' => get_network()->domain,"
+            " 'path' => '/third/', 'network_id' => 1, 'user_id' => 1, 'title' => 'Third' ) );"
+        )
+        assert isinstance(made, int)
+        assert site.complaints() == []
+    finally:
+        site.stop()
