@@ -198,10 +198,13 @@ def _start_fpm(server: Server, home: Path, environment: Mapping[str, str]) -> No
 
 def _wait_for_socket(path: Path) -> None:
     ends_at = time.monotonic() + START_TIMEOUT_S
-    while not path.exists():
-        if time.monotonic() > ends_at:
-            raise RuntimeError("php-fpm did not start")
+    while time.monotonic() < ends_at:
+        # It is there a moment before anybody listens.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as tried:
+            tried.connect(str(path))
+            return
         time.sleep(0.02)
+    raise RuntimeError("php-fpm did not start")
 
 
 def _fpm(home: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.wordpress import NEWEST, WordPresses, WordPressSite
+from tests.support.wordpress import NEWEST, PLUGIN, WordPresses, WordPressSite
 from tests.wordpress.articles import PAYWALL, TEASER
 from tests.wordpress.conftest import without_complaints
 from tests.wordpress.ways import PRICE, p
@@ -22,6 +22,14 @@ add_action(
 		register_block_pattern( '{PATTERN}', array( 'title' => 'W', 'content' => '{PAYWALL}' ) );
 	}}
 );
+"""
+#: Which files of the plugin a page has read.
+LOADED = """<?php
+add_action( 'shutdown', function () {
+	$all = implode( "\\n", get_included_files() );
+	preg_match_all( '~/(?:bitcache|wordpress)/includes/(\\S+)~', $all, $found );
+	echo '<!-- loaded ' . implode( ' ', $found[1] ) . ' -->';
+}, PHP_INT_MAX );
 """
 QUERIES = """
 global $wpdb;
@@ -87,6 +95,66 @@ def test_a_price_counts_in_the_page_that_sets_it(site: WordPressSite, change: st
     assert SECRET in before
     assert SECRET not in after
     assert SECRET not in seen(site, post_id)
+
+
+@pytest.mark.parametrize(("kind", "whose"), [("user", "post_author"), ("term", "category")])
+def test_a_default_counts_in_the_page_that_sets_it(
+    site: WordPressSite, kind: str, whose: str
+) -> None:
+    post_id = site.create_post(UNMARKED, post_title="Default")
+    read = "get_posts( array( 'include' => array( $input['id'] ) ) )[0]->post_content"
+    code = f"""
+        $id = 'user' === $input['kind']
+            ? get_post( $input['id'] )->post_author
+            : get_the_category( $input['id'] )[0]->term_id;
+        $seen = array( {read} );
+        update_metadata( $input['kind'], $id, 'bitcache_price', '0.05' );
+        $seen[] = {read};
+        delete_metadata( $input['kind'], $id, 'bitcache_price' );
+        return array_merge( $seen, array( {read} ) );"""
+    before, priced, after = site.eval(code, id=post_id, kind=kind, method="GET", user="")
+    assert SECRET in before
+    assert SECRET not in priced
+    assert SECRET in after
+
+
+def test_a_text_has_the_same_blocks_each_time_it_is_read(site: WordPressSite) -> None:
+    texts = [
+        "",
+        "0",
+        "A word",
+        "<p>One</p>\n<p>Two</p>",
+        "<!-- a note -->",
+        p(TEASER),
+        f"before {p(TEASER)} after",
+        '<!-- wp:group {"layout":{"type":"flex"}} --><div>'
+        + p(TEASER)
+        + "</div><!-- /wp:group -->",
+        "<!-- wp:group --><div>never closed",
+        '<!-- wp:page-list /-->\n\n<!-- wp:group {"a":1 -->',
+        p("x" * 5000),
+    ]
+    code = """
+        $ours = array();
+        foreach ( array( 1, 2 ) as $turn ) {
+            foreach ( $input['texts'] as $text ) {
+                $blocks = parse_blocks( $text );
+                $ours[] = serialize( $blocks );
+                // What a reader does with them stays with the reader.
+                $blocks[0]['attrs']['changed'] = true;
+                $blocks[0]['innerBlocks'][0]['innerHTML'] = 'changed';
+            }
+        }
+        foreach ( array( 1, 2 ) as $turn ) {
+            foreach ( $input['texts'] as $text ) {
+                $theirs[] = serialize( ( new WP_Block_Parser() )->parse( $text ) );
+            }
+        }
+        $class = apply_filters( 'block_parser_class', 'WP_Block_Parser' );
+        return array( $class, $ours, $theirs );"""
+    name, ours, theirs = site.eval(code, texts=texts, method="GET")
+    assert name == "Bitcache\\Front\\BlockParser"
+    assert ours == theirs
 
 
 def test_what_lies_beside_a_text_is_withheld_where_its_post_was_not_read(
@@ -181,6 +249,24 @@ def test_a_list_past_the_cache_reads_prices_together(site: WordPressSite) -> Non
     assert ours <= bare + 1
     for post_id in made:
         site.eval("wp_delete_post( $input['id'], true );", id=post_id)
+
+
+def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
+    """What every page needs is read at once, and what few pages need is not read by the others."""
+    # Themes list the latest posts.
+    everything = "get_posts( array( 'numberposts' => -1, 'post_type' => 'any' ) )"
+    site.eval(f"foreach ( {everything} as $post ) {{ wp_delete_post( $post->ID, true ); }}")
+    url = site.permalink(site.create_post(p(TEASER), post_title="Plain"))
+    extra = site.content / "mu-plugins" / "loaded.php"
+    extra.write_text(LOADED)
+    try:
+        page = site.http.get(url).text
+    finally:
+        extra.unlink()
+    loaded = page.partition("<!-- loaded ")[2].partition(" -->")[0].split()
+    begun = (PLUGIN / "bitcache.php").read_text().partition("foreach ( array(")[2]
+    names = begun.partition(")")[0].replace("'", "").replace(",", " ").split()
+    assert loaded == [f"{name}.php" for name in names]
 
 
 def test_a_new_site_of_a_network_is_made_without_a_complaint(wordpresses: WordPresses) -> None:

@@ -189,3 +189,20 @@ def test_a_test_that_breaks_off_is_cleaned_up(cached: tuple[WordPressSite, str])
         assert TITLE not in seen.text
     site.cli("cron", "event", "run", "bitcache_leak_clean")
     expect_nothing_left(site)
+
+
+def test_files_that_were_not_noted_are_removed(cached: tuple[WordPressSite, str]) -> None:
+    """A process can end between a file and its entry; a file of the owner's is not touched."""
+    site, _ = cached
+    code = """
+        $folder = wp_upload_dir()['path'];
+        foreach ( array( 'bcleak0123456789abcdef-300x225.png', 'bcleaks.png' ) as $name ) {
+            touch( $folder . '/' . $name );
+        }
+        update_option( 'bitcache_leak_test', array( 'token' => 'a', 'posts' => array() ) );
+        do_action( 'bitcache_leak_clean' );
+        $left = array_map( 'basename', glob( $folder . '/bcleak*' ) );
+        unlink( $folder . '/bcleaks.png' );
+        return $left;"""
+    assert site.eval(code) == ["bcleaks.png"]
+    expect_nothing_left(site)

@@ -32,7 +32,7 @@ final class Plugin {
 	/** The action that tells of the first post that costs. */
 	const MET = 'bitcache_met';
 
-	/** What is only written, never read by a page: the desk waits for the first of these. */
+	/** What is only written, never read by a page: the desk waits for the first of these, and for fields until they are. */
 	const WRITES = array(
 		'rest_api_init',
 		'wp_insert_post_data',
@@ -40,21 +40,15 @@ final class Plugin {
 		'pre_delete_post',
 		'pre_delete_attachment',
 		'set_object_terms',
-		'add_post_metadata',
-		'update_post_metadata',
-		'delete_post_metadata',
-		'add_user_metadata',
-		'update_user_metadata',
-		'delete_user_metadata',
-		'add_term_metadata',
-		'update_term_metadata',
-		'delete_term_metadata',
-		'update_post_metadata_by_mid',
-		'delete_post_metadata_by_mid',
-		'update_user_metadata_by_mid',
-		'delete_user_metadata_by_mid',
-		'update_term_metadata_by_mid',
-		'delete_term_metadata_by_mid',
+		'added_post_meta',
+		'updated_post_meta',
+		'deleted_post_meta',
+		'added_user_meta',
+		'updated_user_meta',
+		'deleted_user_meta',
+		'added_term_meta',
+		'updated_term_meta',
+		'deleted_term_meta',
 		'pre_update_option',
 		'wp_handle_upload_prefilter',
 		'wp_handle_sideload_prefilter',

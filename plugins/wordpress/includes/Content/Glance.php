@@ -33,13 +33,13 @@ final class Glance {
 	/** @var array<int, string> texts of which nothing costs, by post */
 	private static $plain = array();
 
-	/** @var array<string, array{0: bool, 1: bool}> what `kind` has found */
-	private static $kinds = array();
+	/** @var array{0: string[]|null, 1: string[]}|null types with prices of their own (null: all), and with others */
+	private static $types = null;
 
 	/** Forget what was seen: prices or settings changed, or another site of the network has its turn. */
 	public static function forget(): void {
 		self::$plain = array();
-		self::$kinds = array();
+		self::$types = null;
 	}
 
 	/** Say whether WordPress keeps this kind of post for itself. */
@@ -50,6 +50,15 @@ final class Glance {
 	/** Say whether a post is a shortened copy. Not by `isset`, which would ask the database for a field. */
 	public static function is_copy( \WP_Post $post ): bool {
 		return property_exists( $post, 'bitcache_teaser' );
+	}
+
+	/** Say whether nothing of a post can cost, or was found to: what needs no other look. */
+	public static function is_settled( \WP_Post $post ): bool {
+		$type = $post->post_type;
+		if ( isset( self::INTERNAL[ $type ] ) ) {
+			return true;
+		}
+		return isset( self::$plain[ $post->ID ] ) && self::$plain[ $post->ID ] === $post->post_content && 'attachment' !== $type;
 	}
 
 	/** Say whether everybody may have a post as it is, the words beside a file included. */
@@ -71,8 +80,7 @@ final class Glance {
 		if ( 'revision' === $type || self::is_copy( $post ) ) {
 			return true;
 		}
-		list( $has_prices, $has_others ) = self::kind( $type );
-		if ( $has_others || ( $has_prices && '' !== (string) get_post_meta( $post->ID, Defaults::OWN, true ) ) ) {
+		if ( self::has_others( $type ) || ( self::has_prices( $type ) && '' !== (string) get_post_meta( $post->ID, Defaults::OWN, true ) ) ) {
 			return true;
 		}
 		if ( ! self::is_internal( $type ) && ( false !== stripos( $text, 'bitcache' ) || self::is_marked( $text ) ) ) {
@@ -100,22 +108,29 @@ final class Glance {
 	 * @param string $type of posts.
 	 */
 	public static function has_prices( string $type ): bool {
-		return self::kind( $type )[0];
+		$types = self::types()[0];
+		return ( null === $types || in_array( $type, $types, true ) ) && ! isset( self::INTERNAL[ $type ] );
 	}
 
 	/**
-	 * Say of a type of posts whether some have prices of their own, and whether they can have others.
+	 * Say whether posts of this type can have prices that are not their own.
 	 *
-	 * Options are read anew at each question; here they are asked about each post of a page.
-	 *
-	 * @return array{0: bool, 1: bool}
+	 * @param string $type of posts.
 	 */
-	private static function kind( string $type ): array {
-		if ( ! isset( self::$kinds[ $type ] ) ) {
-			$is_sold = ! self::is_internal( $type );
+	private static function has_others( string $type ): bool {
+		return in_array( $type, self::types()[1], true ) && ! isset( self::INTERNAL[ $type ] );
+	}
 
-			self::$kinds[ $type ] = array( $is_sold && Defaults::has_prices( $type ), $is_sold && Defaults::concern( $type ) );
+	/**
+	 * Return the types that matter. Options are read anew at each question; here they are asked
+	 * about each post of a page.
+	 *
+	 * @return array{0: string[]|null, 1: string[]}
+	 */
+	private static function types(): array {
+		if ( null === self::$types ) {
+			self::$types = array( Defaults::priced_types(), Defaults::other_types() );
 		}
-		return self::$kinds[ $type ];
+		return self::$types;
 	}
 }

@@ -17,6 +17,13 @@ use Bitcache\Content\Parser;
  */
 final class BlockParser extends \WP_Block_Parser {
 
+	/** Longest text that is remembered with its blocks, in bytes, and how many are. */
+	private const LENGTH = 4096;
+	private const COUNT  = 64;
+
+	/** @var array<string, array[]> blocks of texts that have nothing of ours */
+	private static $known = array();
+
 	/**
 	 * Read blocks with this parser, unless another plugin brings its own.
 	 *
@@ -37,9 +44,33 @@ final class BlockParser extends \WP_Block_Parser {
 	 * @return array[]
 	 */
 	public function parse( $document ) {
-		if ( ! is_string( $document ) || false === stripos( $document, 'bitcache' ) ) {
+		if ( ! is_string( $document ) ) {
 			return parent::parse( $document );
 		}
+		if ( isset( self::$known[ $document ] ) ) {
+			return self::$known[ $document ];
+		}
+		if ( false !== stripos( $document, 'bitcache' ) ) {
+			return $this->withheld( $document );
+		}
+		if ( '' !== $document && false === strpos( $document, '<!--' ) ) {
+			return array( self::freeform_block( $document ) );
+		}
+		$blocks = parent::parse( $document );
+		// Themes have each pattern read twice or more: this gives back most of what our own looks take.
+		if ( strlen( $document ) <= self::LENGTH && count( self::$known ) < self::COUNT ) {
+			self::$known[ $document ] = $blocks;
+		}
+		return $blocks;
+	}
+
+	/**
+	 * Return the blocks of a text without what a divider in it withholds, if they are about to be shown.
+	 *
+	 * @param string $document the text.
+	 * @return array[]
+	 */
+	private function withheld( string $document ): array {
 		// Whoever reads these may render them one by one.
 		if ( preg_match( '/wp:bitcache\/(?:file|pay-button)/', $document ) ) {
 			AllBlocks::load();
@@ -58,10 +89,25 @@ final class BlockParser extends \WP_Block_Parser {
 		return parent::parse( $document );
 	}
 
+	/**
+	 * Return what WordPress makes of a text in which no block begins; many are only a word or two.
+	 *
+	 * @param string $document the text.
+	 */
+	private static function freeform_block( string $document ): array {
+		return array(
+			'blockName'    => null,
+			'attrs'        => array(),
+			'innerBlocks'  => array(),
+			'innerHTML'    => $document,
+			'innerContent' => array( $document ),
+		);
+	}
+
 	/** Say whether the blocks are rendered at once; newer versions read synced patterns by themselves. */
 	private static function is_rendered(): bool {
-		// This function, parse, parse_blocks, and who called that.
-		$calls = debug_backtrace( DEBUG_BACKTRACE_IGNORE_ARGS, 4 );
-		return in_array( $calls[3]['function'] ?? '', array( 'do_blocks', 'render_block_core_block' ), true );
+		// This function, withheld, parse, parse_blocks, and who called that.
+		$calls = debug_backtrace( DEBUG_BACKTRACE_IGNORE_ARGS, 5 );
+		return in_array( $calls[4]['function'] ?? '', array( 'do_blocks', 'render_block_core_block' ), true );
 	}
 }

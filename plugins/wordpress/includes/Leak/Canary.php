@@ -108,6 +108,7 @@ final class Canary {
 			wp_delete_post( (int) $id, true );
 		}
 		if ( is_array( $test ) ) {
+			SampleFile::sweep();
 			Defaults::rebuild();
 		}
 	}

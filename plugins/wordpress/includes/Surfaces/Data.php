@@ -29,9 +29,19 @@ final class Data {
 		if ( ! is_array( $posts ) || array() === $posts ) {
 			return $posts;
 		}
-		self::read_prices( $posts, $query );
+		$new = array();
 		foreach ( $posts as $post ) {
-			if ( $post instanceof \WP_Post && $post->ID > 0 && ! Glance::is_plain( $post ) ) {
+			// Most queries of a page are for its templates, or for what it has seen before.
+			if ( $post instanceof \WP_Post && ! Glance::is_settled( $post ) ) {
+				$new[] = $post;
+			}
+		}
+		if ( array() === $new ) {
+			return $posts;
+		}
+		self::read_prices( $new, $query );
+		foreach ( $new as $post ) {
+			if ( $post->ID > 0 && ! Glance::is_plain( $post ) ) {
 				return self::without_paid( $posts, $query );
 			}
 		}
@@ -41,18 +51,16 @@ final class Data {
 	/**
 	 * Read prices together, as WordPress is about to do with all the fields of these posts.
 	 *
-	 * @param \WP_Post[]|mixed[] $posts what the query found.
-	 * @param \WP_Query|null     $query the query.
+	 * @param \WP_Post[]    $posts of which nothing is known.
+	 * @param \WP_Query|null $query that found them.
 	 */
 	private static function read_prices( array $posts, $query ): void {
 		$ids    = array();
 		$priced = array();
 		foreach ( $posts as $post ) {
-			if ( $post instanceof \WP_Post ) {
-				$ids[] = $post->ID;
-				if ( Glance::has_prices( $post->post_type ) ) {
-					$priced[] = $post->ID;
-				}
+			$ids[] = $post->ID;
+			if ( Glance::has_prices( $post->post_type ) ) {
+				$priced[] = $post->ID;
 			}
 		}
 		if ( array() !== $priced ) {
@@ -121,6 +129,9 @@ final class Data {
 	public static function asked( $query ): void {
 		if ( $query->get( 's' ) ) {
 			Search::begin( $query );
+		}
+		if ( $query->get( 'suppress_filters' ) ) {
+			add_filter( 'posts_pre_query', array( self::class, 'suppressed' ), PHP_INT_MAX, 2 );
 		}
 	}
 
