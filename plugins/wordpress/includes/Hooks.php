@@ -41,6 +41,7 @@ final class Hooks {
 		array( 'ngettext_bitcache', Words::class, 'translate_plural', 10, 4 ),
 
 		array( 'the_posts', Data::class, 'posts', self::LAST, 2 ),
+		array( 'posts_pre_query', Data::class, 'suppressed', self::LAST, 2 ),
 		array( 'get_pages', Data::class, 'pages', self::LAST, 1 ),
 		array( 'the_post', Data::class, 'current', self::FIRST, 1 ),
 		array( 'wp', Data::class, 'queried', self::FIRST, 0 ),

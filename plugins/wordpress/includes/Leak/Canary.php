@@ -132,14 +132,25 @@ final class Canary {
 	 * @param int $id the post.
 	 */
 	public static function price( int $id ): void {
-		global $wpdb;
-		foreach ( array( '_bitcache_price' => '0.05', '_bitcache_currency' => 'USD' ) as $key => $value ) {
-			$wpdb->insert( $wpdb->postmeta, array( 'post_id' => $id, 'meta_key' => $key, 'meta_value' => $value ) ); // phpcs:ignore
-		}
+		self::write( $id, '_bitcache_price', '0.05' );
+		self::write( $id, '_bitcache_currency', 'USD' );
 		wp_cache_delete( $id, 'post_meta' );
 		// What says that posts of this kind can cost something, also where none has a mark.
 		( new Defaults() )->on_post( 0, $id, '_bitcache_price' );
 		( new PublicText() )->post_meta( 0, $id, '_bitcache_price' );
+	}
+
+	/**
+	 * Write a field of a post past the hooks, which would offer it for sale.
+	 *
+	 * @param int    $id    the post.
+	 * @param string $key   of the field.
+	 * @param string $value of the field.
+	 */
+	private static function write( int $id, string $key, string $value ): void {
+		global $wpdb;
+		$row = array( 'post_id' => $id, 'meta_key' => $key, 'meta_value' => $value ); // phpcs:ignore -- one row, nothing is searched.
+		$wpdb->insert( $wpdb->postmeta, $row );
 	}
 
 	/** Write one post. */
@@ -166,7 +177,7 @@ final class Canary {
 		$wpdb->insert( $wpdb->posts, $row + $texts );
 		$sample->id = (int) $wpdb->insert_id;
 		if ( self::LATE === $way ) {
-			$wpdb->insert( $wpdb->postmeta, array( 'post_id' => $sample->id, 'meta_key' => '_bitcache_free', 'meta_value' => '1' ) ); // phpcs:ignore
+			self::write( $sample->id, '_bitcache_free', '1' );
 		} else {
 			self::price( $sample->id );
 		}

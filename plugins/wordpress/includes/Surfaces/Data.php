@@ -130,9 +130,6 @@ final class Data {
 		if ( $query->get( 's' ) ) {
 			Search::begin( $query );
 		}
-		if ( $query->get( 'suppress_filters' ) ) {
-			add_filter( 'posts_pre_query', array( self::class, 'suppressed' ), PHP_INT_MAX, 2 );
-		}
 	}
 
 	/**
