@@ -117,7 +117,7 @@ final class Handover {
 		$words = bin2hex( random_bytes( 16 ) );
 		$real  = Folder::real( self::file( $token ) );
 		self::note( $way, self::IGNORED, $token );
-		file_put_contents( $real, $words ); // phpcs:ignore WordPress.WP.AlternativeFunctions
+		file_put_contents( $real, $words ); // phpcs:ignore WordPress.WP.AlternativeFunctions -- into our own folder, for a moment.
 		$answer = wp_remote_get(
 			home_url( '/?' . Links::QUERY . '=' . self::ASKED . $token ),
 			array(
