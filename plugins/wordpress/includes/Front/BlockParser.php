@@ -17,12 +17,11 @@ use Bitcache\Content\Parser;
  */
 final class BlockParser extends \WP_Block_Parser {
 
-	/** Longest text that is remembered with its blocks, in bytes, and how many are. */
-	private const LENGTH = 4096;
-	private const COUNT  = 64;
+	/** @var string|null the text that was read last, if it has nothing of ours and was read once */
+	private static $last = null;
 
-	/** @var array<string, array[]> blocks of texts that have nothing of ours */
-	private static $known = array();
+	/** @var array[] its blocks */
+	private static $blocks = array();
 
 	/**
 	 * Read blocks with this parser, unless another plugin brings its own.
@@ -47,8 +46,10 @@ final class BlockParser extends \WP_Block_Parser {
 		if ( ! is_string( $document ) ) {
 			return parent::parse( $document );
 		}
-		if ( isset( self::$known[ $document ] ) ) {
-			return self::$known[ $document ];
+		if ( $document === self::$last ) {
+			// WordPress reads each pattern twice in a row: for its hooked blocks, and to show it.
+			self::$last = null;
+			return self::$blocks;
 		}
 		if ( false !== stripos( $document, 'bitcache' ) ) {
 			return $this->withheld( $document );
@@ -56,12 +57,10 @@ final class BlockParser extends \WP_Block_Parser {
 		if ( '' !== $document && false === strpos( $document, '<!--' ) ) {
 			return array( self::freeform_block( $document ) );
 		}
-		$blocks = parent::parse( $document );
-		// Themes have each pattern read twice or more: this gives back most of what our own looks take.
-		if ( strlen( $document ) <= self::LENGTH && count( self::$known ) < self::COUNT ) {
-			self::$known[ $document ] = $blocks;
-		}
-		return $blocks;
+		// This gives back most of what our own looks take.
+		self::$blocks = parent::parse( $document );
+		self::$last   = $document;
+		return self::$blocks;
 	}
 
 	/**
