@@ -67,7 +67,6 @@ HOOKS = {
     "save_post": ["Columns::save", "MetaBox::save"],
     "template_redirect": ["Connect::pass_on", "Crawlers::no_store"],
     "wp": ["Data::queried"],
-    "wp_loaded": ["Plugin::look_again"],
     "wp_ajax_bitcache_health": ["SettingsPage::health"],
 }
 _HOOKS = """
@@ -75,6 +74,7 @@ $found = array();
 foreach ( $GLOBALS['wp_filter'] as $name => $hook ) {
     foreach ( array_merge( ...array_values( $hook->callbacks ) ) as $one ) {
         $f = $one['function'];
+        $f = is_string( $f ) && strpos( $f, '::' ) ? explode( '::', $f ) : $f;
         $class = is_array( $f ) ? ( is_object( $f[0] ) ? get_class( $f[0] ) : $f[0] ) : '';
         if ( 0 === strpos( $class, 'Bitcache\\\\' ) ) {
             $found[ $name ][] = substr( strrchr( $class, '\\\\' ), 1 ) . '::' . $f[1];

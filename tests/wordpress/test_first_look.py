@@ -39,6 +39,21 @@ new WP_Query( $input['asked'] + array( 'posts_per_page' => -1 ) );
 return $wpdb->num_queries - $before;
 """
 
+#: A search that passes no filters: what it finds, how many there are, on how many pages.
+SEARCH = """
+$asked = $input['asked'] + array(
+	's'                => wp_slash( $input['words'] ),
+	'suppress_filters' => true,
+	'posts_per_page'   => 2,
+);
+$query = new WP_Query( $asked );
+$found = array();
+foreach ( $query->posts as $key => $post ) {
+	$found[ $key ] = is_object( $post ) ? array( $post->ID, $post->post_parent ) : $post;
+}
+return array( $found, $query->found_posts, $query->max_num_pages );
+"""
+
 
 @pytest.fixture(scope="module", params=["6.1", NEWEST])
 def site(request: pytest.FixtureRequest, wordpresses: WordPresses) -> Iterator[WordPressSite]:
@@ -247,6 +262,29 @@ def test_a_list_past_the_cache_reads_prices_together(site: WordPressSite) -> Non
     bare = site.eval(QUERIES, asked=asked, method="GET")
     site.activate()
     assert ours <= bare + 1
+    for post_id in made:
+        site.eval("wp_delete_post( $input['id'], true );", id=post_id)
+
+
+@pytest.mark.parametrize("fields", ["", "ids", "id=>parent"])
+@pytest.mark.parametrize("more", [{}, {"paged": 2}, {"no_found_rows": True}], ids=str)
+def test_a_search_without_filters_finds_what_is_free(
+    site: WordPressSite, fields: str, more: dict[str, Any]
+) -> None:
+    words = r"in C:\tides 'n \"bells\""
+    made = [site.create_post(p(f"{n} {words}"), post_title="Free") for n in "abc"]
+    locked = p(f"{words} hagfish")
+    paid = site.create_post(p(TEASER) + locked, post_title="Paid", meta_input=PRICE)
+    asked = {"fields": fields, "orderby": "ID", **more}
+    ours = site.eval(SEARCH, asked=asked, words=words, user="", method="GET")
+    nothing = site.eval(SEARCH, asked=asked, words="hagfish", user="", method="GET")
+    site.eval("wp_delete_post( $input['id'], true );", id=paid)
+    site.eval("deactivate_plugins( 'bitcache/bitcache.php' );")
+    bare = site.eval(SEARCH, asked=asked, words=words, user="", method="GET")
+    site.activate()
+    assert bare[0], "the words are found at all"
+    assert ours == bare
+    assert nothing == [[], 0, 0]
     for post_id in made:
         site.eval("wp_delete_post( $input['id'], true );", id=post_id)
 

@@ -20,147 +20,151 @@ use Bitcache\Surfaces\Data;
 use Bitcache\Surfaces\Discovery;
 use Bitcache\Surfaces\Originals;
 use Bitcache\Surfaces\OtherPlugins;
+use Bitcache\Surfaces\Search;
 use Bitcache\Surfaces\Strip;
 use Bitcache\Surfaces\XmlRpc;
 
 /**
  * Tables of static methods: PHP reads the file of a class when one of its hooks is called, not before.
  *
- * Each line is a hook, the class and its method, the priority and how many arguments it takes.
+ * Each line is a hook, the class and its method, the priority and how many arguments it takes. All of
+ * it is known when PHP compiles it, so no page has to build the tables: that is why PHP_INT_MAX, which
+ * PHP looks up, is not in them.
  */
 final class Hooks {
 
-	const FIRST = PHP_INT_MIN;
-	const LAST  = PHP_INT_MAX;
+	/** Stand for PHP_INT_MIN and PHP_INT_MAX; one more or one less stands for what is next to these. */
+	const FIRST = -2147483647;
+	const LAST  = 2147483647;
 
 	/** On every page. */
 	const PAGES = array(
-		array( 'gettext_bitcache', Words::class, 'translate', 10, 2 ),
+		array( 'gettext_bitcache', array( Words::class, 'translate' ), 10, 2 ),
 		// The titles of blocks have a context: "block title".
-		array( 'gettext_with_context_bitcache', Words::class, 'translate', 10, 2 ),
-		array( 'ngettext_bitcache', Words::class, 'translate_plural', 10, 4 ),
+		array( 'gettext_with_context_bitcache', array( Words::class, 'translate' ), 10, 2 ),
+		array( 'ngettext_bitcache', array( Words::class, 'translate_plural' ), 10, 4 ),
 
-		array( 'the_posts', Data::class, 'posts', self::LAST, 2 ),
-		array( 'posts_pre_query', Data::class, 'suppressed', self::LAST, 2 ),
-		array( 'get_pages', Data::class, 'pages', self::LAST, 1 ),
-		array( 'the_post', Data::class, 'current', self::FIRST, 1 ),
-		array( 'wp', Data::class, 'queried', self::FIRST, 0 ),
-		array( 'content_pagination', Data::class, 'pagination', self::LAST, 2 ),
-		array( 'post_content', Data::class, 'field', self::LAST, 2 ),
-		array( 'get_post_galleries', Data::class, 'galleries', self::LAST, 2 ),
-		array( 'pre_get_posts', Data::class, 'asked', self::LAST, 1 ),
-		array( 'get_post_metadata', Data::class, 'footnotes', self::LAST, 3 ),
-		array( 'render_block_core/post-featured-image', ListBlocks::class, 'first_image', self::LAST, 3 ),
+		array( 'the_posts', array( Data::class, 'posts' ), self::LAST, 2 ),
+		array( 'posts_pre_query', array( Data::class, 'suppressed' ), self::LAST, 2 ),
+		array( 'get_pages', array( Data::class, 'pages' ), self::LAST, 1 ),
+		array( 'the_post', array( Data::class, 'current' ), self::FIRST, 1 ),
+		array( 'wp', array( Data::class, 'queried' ), self::FIRST, 0 ),
+		array( 'content_pagination', array( Data::class, 'pagination' ), self::LAST, 2 ),
+		array( 'post_content', array( Data::class, 'field' ), self::LAST, 2 ),
+		array( 'get_post_galleries', array( Data::class, 'galleries' ), self::LAST, 2 ),
+		array( 'wp_query_search_exclusion_prefix', array( Search::class, 'begin' ), 10, 1 ),
+		array( 'get_post_metadata', array( Data::class, 'footnotes' ), self::LAST, 3 ),
+		array( 'render_block_core/post-featured-image', array( ListBlocks::class, 'first_image' ), self::LAST, 3 ),
 
-		array( 'clean_post_cache', Defaults::class, 'on_clean', self::LAST, 1 ),
+		array( 'clean_post_cache', array( Defaults::class, 'on_clean' ), self::LAST, 1 ),
 
-		array( 'the_content', Content::class, 'guard', self::FIRST, 1 ),
-		array( 'get_the_excerpt', Content::class, 'excerpt', self::LAST, 2 ),
+		array( 'the_content', array( Content::class, 'guard' ), self::FIRST, 1 ),
+		array( 'get_the_excerpt', array( Content::class, 'excerpt' ), self::LAST, 2 ),
 
-		array( 'block_parser_class', BlockParser::class, 'instead', 10, 1 ),
-		array( 'render_block_bitcache/paid', Blocks::class, 'unknown', self::LAST, 2 ),
-		array( 'render_block_bitcache/paywall', Blocks::class, 'unknown', self::LAST, 2 ),
+		array( 'block_parser_class', array( BlockParser::class, 'instead' ), 10, 1 ),
+		array( 'render_block_bitcache/paid', array( Blocks::class, 'unknown' ), self::LAST, 2 ),
+		array( 'render_block_bitcache/paywall', array( Blocks::class, 'unknown' ), self::LAST, 2 ),
 
-		array( 'before_woocommerce_init', WooCommerce::class, 'begin', 10, 0 ),
+		array( 'before_woocommerce_init', array( WooCommerce::class, 'begin' ), 10, 0 ),
 
-		array( 'relevanssi_post_content', OtherPlugins::class, 'index', self::LAST, 2 ),
-		array( 'wpseo_sitemap_urlimages', OtherPlugins::class, 'images', self::LAST, 2 ),
-		array( 'rank_math/sitemap/urlimages', OtherPlugins::class, 'images', self::LAST, 2 ),
-		array( 'jetpack_relatedposts_filter_post_context', OtherPlugins::class, 'description', self::LAST, 1 ),
+		array( 'relevanssi_post_content', array( OtherPlugins::class, 'index' ), self::LAST, 2 ),
+		array( 'wpseo_sitemap_urlimages', array( OtherPlugins::class, 'images' ), self::LAST, 2 ),
+		array( 'rank_math/sitemap/urlimages', array( OtherPlugins::class, 'images' ), self::LAST, 2 ),
+		array( 'jetpack_relatedposts_filter_post_context', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
 	);
 
 	/** Once a post was met that costs, or has cost. */
 	const MET = array(
-		array( 'the_content', Wall::class, 'open_free', self::FIRST + 1, 1 ),
-		array( 'the_content', Wall::class, 'expand', self::LAST - 1, 1 ),
-		array( 'query', Originals::class, 'refuse', self::LAST, 1 ),
-		array( 'pre_render_block', ListBlocks::class, 'before', self::LAST, 2 ),
-		array( 'render_block_core/latest-posts', ListBlocks::class, 'latest_posts', self::LAST, 2 ),
-		array( 'wp_head', Discovery::class, 'head', 20, 0 ),
-		array( 'wpseo_schema_article', Discovery::class, 'amend', self::LAST, 1 ),
-		array( 'rank_math/json_ld', Discovery::class, 'amend_all', self::LAST, 1 ),
+		array( 'the_content', array( Wall::class, 'open_free' ), self::FIRST + 1, 1 ),
+		array( 'the_content', array( Wall::class, 'expand' ), self::LAST - 1, 1 ),
+		array( 'query', array( Originals::class, 'refuse' ), self::LAST, 1 ),
+		array( 'pre_render_block', array( ListBlocks::class, 'before' ), self::LAST, 2 ),
+		array( 'render_block_core/latest-posts', array( ListBlocks::class, 'latest_posts' ), self::LAST, 2 ),
+		array( 'wp_head', array( Discovery::class, 'head' ), 20, 0 ),
+		array( 'wpseo_schema_article', array( Discovery::class, 'amend' ), self::LAST, 1 ),
+		array( 'rank_math/json_ld', array( Discovery::class, 'amend_all' ), self::LAST, 1 ),
 
-		array( 'rss_enclosure', Data::class, 'enclosure_tag', self::LAST, 1 ),
-		array( 'atom_enclosure', Data::class, 'enclosure_tag', self::LAST, 1 ),
-		array( 'the_content_feed', Content::class, 'feed', self::LAST, 1 ),
-		array( 'get_the_archive_description', Strip::class, 'quiet', self::LAST, 1 ),
-		array( 'jetpack_open_graph_tags', OtherPlugins::class, 'tags', self::LAST, 1 ),
-		array( 'wpseo_metadesc', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'wpseo_opengraph_desc', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'wpseo_twitter_description', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'rank_math/frontend/description', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'aioseo_description', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'seopress_titles_desc', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'the_seo_framework_generated_description', OtherPlugins::class, 'description', self::LAST, 1 ),
-		array( 'slim_seo_meta_description', OtherPlugins::class, 'description', self::LAST, 1 ),
+		array( 'rss_enclosure', array( Data::class, 'enclosure_tag' ), self::LAST, 1 ),
+		array( 'atom_enclosure', array( Data::class, 'enclosure_tag' ), self::LAST, 1 ),
+		array( 'the_content_feed', array( Content::class, 'feed' ), self::LAST, 1 ),
+		array( 'get_the_archive_description', array( Strip::class, 'quiet' ), self::LAST, 1 ),
+		array( 'jetpack_open_graph_tags', array( OtherPlugins::class, 'tags' ), self::LAST, 1 ),
+		array( 'wpseo_metadesc', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'wpseo_opengraph_desc', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'wpseo_twitter_description', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'rank_math/frontend/description', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'aioseo_description', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'seopress_titles_desc', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'the_seo_framework_generated_description', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
+		array( 'slim_seo_meta_description', array( OtherPlugins::class, 'description' ), self::LAST, 1 ),
 	);
 
 	/** Where the site has private files. */
 	const FILES = array(
-		array( 'get_attached_file', Urls::class, 'path', 1000, 2 ),
-		array( '_wp_relative_upload_path', Urls::class, 'relative', 1000, 2 ),
-		array( 'wp_get_attachment_url', Urls::class, 'url', 1000, 2 ),
-		array( 'wp_get_original_image_url', Urls::class, 'original_url', 1000, 2 ),
-		array( 'image_downsize', Urls::class, 'sized', 1000, 3 ),
-		array( 'wp_calculate_image_srcset', Urls::class, 'srcset', 1000, 5 ),
-		array( 'get_the_guid', Urls::class, 'guid', 1000, 2 ),
-		array( 'rss_enclosure', Urls::class, 'enclosure', 1000, 1 ),
-		array( 'atom_enclosure', Urls::class, 'enclosure', 1000, 1 ),
-		array( 'pre_option_wp_attachment_pages_enabled', Urls::class, 'keep_page', 10, 1 ),
+		array( 'get_attached_file', array( Urls::class, 'path' ), 1000, 2 ),
+		array( '_wp_relative_upload_path', array( Urls::class, 'relative' ), 1000, 2 ),
+		array( 'wp_get_attachment_url', array( Urls::class, 'url' ), 1000, 2 ),
+		array( 'wp_get_original_image_url', array( Urls::class, 'original_url' ), 1000, 2 ),
+		array( 'image_downsize', array( Urls::class, 'sized' ), 1000, 3 ),
+		array( 'wp_calculate_image_srcset', array( Urls::class, 'srcset' ), 1000, 5 ),
+		array( 'get_the_guid', array( Urls::class, 'guid' ), 1000, 2 ),
+		array( 'rss_enclosure', array( Urls::class, 'enclosure' ), 1000, 1 ),
+		array( 'atom_enclosure', array( Urls::class, 'enclosure' ), 1000, 1 ),
+		array( 'pre_option_wp_attachment_pages_enabled', array( Urls::class, 'keep_page' ), 10, 1 ),
 
-		array( 'the_content', Urls::class, 'text', self::LAST, 1 ),
-		array( 'the_content_feed', Urls::class, 'text', self::LAST, 1 ),
-		array( 'the_excerpt_rss', Urls::class, 'text', self::LAST, 1 ),
-		array( 'the_excerpt', Urls::class, 'text', self::LAST, 1 ),
-		array( 'widget_text', Urls::class, 'text', self::LAST, 1 ),
-		array( 'widget_block_content', Urls::class, 'text', self::LAST, 1 ),
-		array( 'bitcache_part_html', Urls::class, 'text', self::LAST, 1 ),
-		array( 'wpseo_xml_sitemap_img_src', Urls::class, 'text', self::LAST, 1 ),
-		array( 'rank_math/sitemap/xml_img_src', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/image', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/cover', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/media-text', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/gallery', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/group', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/columns', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/html', Urls::class, 'text', self::LAST, 1 ),
-		array( 'render_block_core/template-part', Urls::class, 'text', self::LAST, 1 ),
+		array( 'the_content', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'the_content_feed', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'the_excerpt_rss', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'the_excerpt', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'widget_text', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'widget_block_content', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'bitcache_part_html', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'wpseo_xml_sitemap_img_src', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'rank_math/sitemap/xml_img_src', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/image', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/cover', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/media-text', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/gallery', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/group', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/columns', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/html', array( Urls::class, 'text' ), self::LAST, 1 ),
+		array( 'render_block_core/template-part', array( Urls::class, 'text' ), self::LAST, 1 ),
 
-		array( 'render_block_core/image', FileBlock::class, 'instead', self::LAST - 1, 2 ),
-		array( 'render_block_core/audio', FileBlock::class, 'instead', self::LAST - 1, 2 ),
-		array( 'render_block_core/video', FileBlock::class, 'instead', self::LAST - 1, 2 ),
-		array( 'render_block_core/file', FileBlock::class, 'instead', self::LAST - 1, 2 ),
-		array( 'prepend_attachment', FileBlock::class, 'page', 1000, 1 ),
-		array( 'shortcode_atts_audio', FileBlock::class, 'player', 1000, 3 ),
-		array( 'shortcode_atts_video', FileBlock::class, 'player', 1000, 3 ),
+		array( 'render_block_core/image', array( FileBlock::class, 'instead' ), self::LAST - 1, 2 ),
+		array( 'render_block_core/audio', array( FileBlock::class, 'instead' ), self::LAST - 1, 2 ),
+		array( 'render_block_core/video', array( FileBlock::class, 'instead' ), self::LAST - 1, 2 ),
+		array( 'render_block_core/file', array( FileBlock::class, 'instead' ), self::LAST - 1, 2 ),
+		array( 'prepend_attachment', array( FileBlock::class, 'page' ), 1000, 1 ),
+		array( 'shortcode_atts_audio', array( FileBlock::class, 'player' ), 1000, 3 ),
+		array( 'shortcode_atts_video', array( FileBlock::class, 'player' ), 1000, 3 ),
 	);
 
 	/** Where something is written, or WordPress is asked otherwise than by a page. */
 	const DESK = array(
-		array( 'wp_insert_post_data', Originals::class, 'keep', self::LAST, 2 ),
-		array( 'wp_insert_attachment_data', Originals::class, 'keep', self::LAST, 2 ),
-		array( 'xmlrpc_prepare_post', XmlRpc::class, 'post', self::LAST, 2 ),
-		array( 'xmlrpc_prepare_page', XmlRpc::class, 'page', self::LAST, 2 ),
-		array( 'enclosure_links', Data::class, 'enclosures', self::LAST, 2 ),
-		array( 'ep_post_sync_args', OtherPlugins::class, 'sync', self::LAST, 2 ),
+		array( 'wp_insert_post_data', array( Originals::class, 'keep' ), self::LAST, 2 ),
+		array( 'wp_insert_attachment_data', array( Originals::class, 'keep' ), self::LAST, 2 ),
+		array( 'xmlrpc_prepare_post', array( XmlRpc::class, 'post' ), self::LAST, 2 ),
+		array( 'xmlrpc_prepare_page', array( XmlRpc::class, 'page' ), self::LAST, 2 ),
+		array( 'enclosure_links', array( Data::class, 'enclosures' ), self::LAST, 2 ),
+		array( 'ep_post_sync_args', array( OtherPlugins::class, 'sync' ), self::LAST, 2 ),
 
-		array( 'wp_insert_post_data', Urls::class, 'saved', 1000, 1 ),
-		array( 'the_editor_content', Urls::class, 'edited', 10, 1 ),
-		array( 'rest_request_before_callbacks', Urls::class, 'rest_begins', 10, 3 ),
-		array( 'rest_request_after_callbacks', Urls::class, 'rest_ends', self::LAST, 1 ),
-		array( 'rest_prepare_attachment', Urls::class, 'rest_attachment', 1000, 3 ),
-		array( 'rest_api_init', Urls::class, 'rest_posts', 100, 0 ),
-		array( 'xmlrpc_prepare_media_item', Urls::class, 'xmlrpc', 1000, 2 ),
+		array( 'wp_insert_post_data', array( Urls::class, 'saved' ), 1000, 1 ),
+		array( 'the_editor_content', array( Urls::class, 'edited' ), 10, 1 ),
+		array( 'rest_request_before_callbacks', array( Urls::class, 'rest_begins' ), 10, 3 ),
+		array( 'rest_request_after_callbacks', array( Urls::class, 'rest_ends' ), self::LAST, 1 ),
+		array( 'rest_prepare_attachment', array( Urls::class, 'rest_attachment' ), 1000, 3 ),
+		array( 'rest_api_init', array( Urls::class, 'rest_posts' ), 100, 0 ),
+		array( 'xmlrpc_prepare_media_item', array( Urls::class, 'xmlrpc' ), 1000, 2 ),
 
-		array( 'woocommerce_update_options_payment_gateways_bitcache', WooCommerce::class, 'listen', 20, 0 ),
-		array( WooCommerce::CRON, WooCommerce::class, 'follow', 10, 0 ),
+		array( 'woocommerce_update_options_payment_gateways_bitcache', array( WooCommerce::class, 'listen' ), 20, 0 ),
+		array( WooCommerce::CRON, array( WooCommerce::class, 'follow' ), 10, 0 ),
 	);
 
 	/** Where WooCommerce is. */
 	const SHOP = array(
-		array( 'woocommerce_payment_gateways', WooCommerce::class, 'offer', 10, 1 ),
-		array( 'woocommerce_blocks_payment_method_type_registration', WooCommerce::class, 'offer_in_blocks', 10, 1 ),
-		array( 'woocommerce_thankyou_bitcache', WooCommerce::class, 'thank', 1, 1 ),
+		array( 'woocommerce_payment_gateways', array( WooCommerce::class, 'offer' ), 10, 1 ),
+		array( 'woocommerce_blocks_payment_method_type_registration', array( WooCommerce::class, 'offer_in_blocks' ), 10, 1 ),
+		array( 'woocommerce_thankyou_bitcache', array( WooCommerce::class, 'thank' ), 1, 1 ),
 	);
 
 	/** By their names. */
@@ -173,11 +177,16 @@ final class Hooks {
 	/**
 	 * Attach the hooks of a table; a second time changes nothing.
 	 *
-	 * @param array<int, array{0: string, 1: string, 2: string, 3: int, 4: int}> $table one of the above.
+	 * @param array<int, array{0: string, 1: string[], 2: int, 3: int}> $table one of the above.
 	 */
 	public static function attach( array $table ): void {
-		foreach ( $table as list( $hook, $class, $method, $priority, $arguments ) ) {
-			add_filter( $hook, array( $class, $method ), $priority, $arguments );
+		foreach ( $table as list( $hook, $callback, $priority, $arguments ) ) {
+			if ( $priority >= self::LAST - 1 ) {
+				$priority = PHP_INT_MAX - ( self::LAST - $priority );
+			} elseif ( $priority <= self::FIRST + 1 ) {
+				$priority = PHP_INT_MIN + ( $priority - self::FIRST );
+			}
+			add_filter( $hook, $callback, $priority, $arguments );
 		}
 	}
 }

@@ -106,33 +106,41 @@ final class Plugin {
 		foreach ( Hooks::SHORTCODES as $name => $method ) {
 			add_shortcode( $name, $method );
 		}
-		add_action( 'wp_loaded', array( $this, 'look_again' ), PHP_INT_MIN, 0 );
 		if ( is_multisite() ) {
 			add_action( 'switch_blog', array( $this, 'switched' ), 0, 0 );
 		}
 		if ( ! self::is_page_view() ) {
-			$this->desk();
+			$this->open_desk();
 			return;
 		}
-		$needed = array(
-			Surfaces\Crawlers::class => Settings::get()['crawlers'],
-			Leak\Canary::class       => is_array( get_option( self::TEST_OPTION ) ),
-		);
-		$this->attach( array_keys( array_filter( $needed ) ) );
+		if ( is_array( get_option( self::TEST_OPTION ) ) ) {
+			$this->attach( array( Leak\Canary::class ) );
+		}
 		add_action( self::MET, array( $this, 'met' ), 10, 0 );
 		$this->files();
 		foreach ( is_multisite() ? array_merge( self::WRITES, self::NETWORK ) : self::WRITES as $hook ) {
-			add_filter( $hook, array( $this, 'desk' ), PHP_INT_MIN );
+			// By its name: WordPress has no number to make for it, and none of these is called by most pages.
+			add_filter( $hook, self::class . '::desk', PHP_INT_MIN );
 		}
 	}
 
 	/** Attach what posts that cost need. */
 	public function met(): void {
 		Hooks::attach( Hooks::MET );
+		if ( Settings::get()['crawlers'] ) {
+			$this->attach( array( Surfaces\Crawlers::class ) );
+		}
 	}
 
-	/** Every pattern is registered by now, and some hold a wall: what was found before does not count. */
-	public function look_again(): void {
+	/** What is found out about a post before every pattern is registered does not count: some hold a wall. */
+	public static function look_again_if_early(): void {
+		if ( ! did_action( 'wp_loaded' ) ) {
+			add_action( 'wp_loaded', array( self::class, 'look_again' ), PHP_INT_MIN, 0 );
+		}
+	}
+
+	/** Forget what was found out about posts. */
+	public static function look_again(): void {
 		foreach ( array( Surfaces\Strip::class, Content\Document::class, Content\Glance::class ) as $class ) {
 			if ( class_exists( $class, false ) ) {
 				$class::forget();
@@ -163,15 +171,21 @@ final class Plugin {
 	 * @param mixed $value what a filter passes on.
 	 * @return mixed the same.
 	 */
-	public function desk( $value = null ) {
-		if ( ! isset( $this->listening[ self::class ] ) ) {
-			$this->listening[ self::class ] = true;
-			Hooks::attach( Hooks::MET );
-			Hooks::attach( Hooks::FILES );
-			Hooks::attach( Hooks::DESK );
-			$this->attach( self::DESK );
-		}
+	public static function desk( $value = null ) {
+		self::get()->open_desk();
 		return $value;
+	}
+
+	/** Attach what works behind the pages, once. */
+	private function open_desk(): void {
+		if ( isset( $this->listening[ self::class ] ) ) {
+			return;
+		}
+		$this->listening[ self::class ] = true;
+		Hooks::attach( Hooks::MET );
+		Hooks::attach( Hooks::FILES );
+		Hooks::attach( Hooks::DESK );
+		$this->attach( self::DESK );
 	}
 
 	/**

@@ -74,6 +74,7 @@ final class Document {
 			if ( count( self::$known ) >= 200 ) {
 				self::$known = array();
 			}
+			Plugin::look_again_if_early();
 			self::$known[ $key ] = new self( $post, $raw );
 		}
 		return self::$known[ $key ];

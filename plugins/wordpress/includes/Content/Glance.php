@@ -7,6 +7,8 @@
 
 namespace Bitcache\Content;
 
+use Bitcache\Plugin;
+
 /**
  * Says of each post of every page whether anything of it could cost.
  *
@@ -33,13 +35,13 @@ final class Glance {
 	/** @var array<int, string> texts of which nothing costs, by post */
 	private static $plain = array();
 
-	/** @var array{0: string[]|null, 1: string[]}|null types with prices of their own (null: all), and with others */
-	private static $types = null;
+	/** @var array<string, array{0: bool, 1: bool}> by type: whether its posts have prices of their own, and others */
+	private static $kinds = array();
 
 	/** Forget what was seen: prices or settings changed, or another site of the network has its turn. */
 	public static function forget(): void {
 		self::$plain = array();
-		self::$types = null;
+		self::$kinds = array();
 	}
 
 	/** Say whether WordPress keeps this kind of post for itself. */
@@ -80,10 +82,11 @@ final class Glance {
 		if ( 'revision' === $type || self::is_copy( $post ) ) {
 			return true;
 		}
-		if ( self::has_others( $type ) || ( self::has_prices( $type ) && '' !== (string) get_post_meta( $post->ID, Defaults::OWN, true ) ) ) {
+		list( $has_prices, $has_others ) = self::$kinds[ $type ] ?? self::kind( $type );
+		if ( $has_others || ( $has_prices && '' !== self::own_price( $post->ID ) ) ) {
 			return true;
 		}
-		if ( ! self::is_internal( $type ) && ( false !== stripos( $text, 'bitcache' ) || self::is_marked( $text ) ) ) {
+		if ( ! isset( self::INTERNAL[ $type ] ) && ( false !== stripos( $text, 'bitcache' ) || self::shows_marked( $text ) ) ) {
 			return true;
 		}
 		self::$plain[ $post->ID ] = $text;
@@ -96,10 +99,12 @@ final class Glance {
 	 * @param string $content as it is stored.
 	 */
 	public static function is_marked( string $content ): bool {
-		if ( false === stripos( $content, 'bitcache' ) && ! preg_match( '/<!--\s+wp:(?:core\/)?(?:block|pattern)\s/', $content ) ) {
-			return false;
-		}
-		return Parser::has_markers( $content ) || Parser::names_markers( $content );
+		return ( false !== stripos( $content, 'bitcache' ) && Parser::has_markers( $content ) ) || self::shows_marked( $content );
+	}
+
+	/** Say whether some content shows other content that has our markers. */
+	private static function shows_marked( string $content ): bool {
+		return preg_match( '/<!--\s+wp:(?:core\/)?(?:block|pattern)\s/', $content ) && Parser::names_markers( $content );
 	}
 
 	/**
@@ -108,29 +113,39 @@ final class Glance {
 	 * @param string $type of posts.
 	 */
 	public static function has_prices( string $type ): bool {
-		$types = self::types()[0];
-		return ( null === $types || in_array( $type, $types, true ) ) && ! isset( self::INTERNAL[ $type ] );
+		return ( self::$kinds[ $type ] ?? self::kind( $type ) )[0];
 	}
 
 	/**
-	 * Say whether posts of this type can have prices that are not their own.
+	 * Return whether posts of a type have prices of their own, and others. Options are read anew at
+	 * each question; here they are asked about each post of a page.
 	 *
 	 * @param string $type of posts.
+	 * @return array{0: bool, 1: bool}
 	 */
-	private static function has_others( string $type ): bool {
-		return in_array( $type, self::types()[1], true ) && ! isset( self::INTERNAL[ $type ] );
+	private static function kind( string $type ): array {
+		Plugin::look_again_if_early();
+		$types = Defaults::priced_types();
+
+		self::$kinds[ $type ] = isset( self::INTERNAL[ $type ] ) ? array( false, false ) : array(
+			null === $types || in_array( $type, $types, true ),
+			in_array( $type, Defaults::other_types(), true ),
+		);
+		return self::$kinds[ $type ];
 	}
 
 	/**
-	 * Return the types that matter. Options are read anew at each question; here they are asked
-	 * about each post of a page.
+	 * Return what stands in a post's own field for the price.
 	 *
-	 * @return array{0: string[]|null, 1: string[]}
+	 * @param int $id of the post.
 	 */
-	private static function types(): array {
-		if ( null === self::$types ) {
-			self::$types = array( Defaults::priced_types(), Defaults::other_types() );
+	private static function own_price( int $id ): string {
+		$fields  = wp_cache_get( $id, 'post_meta' );
+		$filters = $GLOBALS['wp_filter']['get_post_metadata']->callbacks ?? array();
+		// Asked about each post of a page: the way through the filters is left out where there is none but ours.
+		if ( is_array( $fields ) && 1 === count( $filters ) && 1 === count( $filters[ PHP_INT_MAX ] ?? array() ) ) {
+			return (string) ( $fields[ Defaults::OWN ][0] ?? '' );
 		}
-		return self::$types;
+		return (string) get_post_meta( $id, Defaults::OWN, true );
 	}
 }

@@ -35,7 +35,10 @@ final class Crawlers {
 	/** @var bool|null whether this visitor is welcome; null if not known yet */
 	private $welcome = null;
 
-	/** Attach the hooks. */
+	/** @var bool whether this page goes into no cache */
+	private $is_kept_out = false;
+
+	/** Attach the hooks. On a page that is when the first post is met that costs. */
 	public function register(): void {
 		add_action( 'template_redirect', array( $this, 'no_store' ), PHP_INT_MIN );
 		add_filter( 'the_content', array( $this, 'whole' ), PHP_INT_MIN + 1 );
@@ -52,6 +55,7 @@ final class Crawlers {
 		}
 		nocache_headers();
 		header( 'Cache-Control: private, no-store, max-age=0' );
+		$this->is_kept_out = true;
 	}
 
 	/**
@@ -60,7 +64,7 @@ final class Crawlers {
 	 * @param string $content the teaser.
 	 */
 	public function whole( $content ) {
-		if ( ! is_string( $content ) || false === strpos( $content, '<!-- bitcache:wall ' ) || ! $this->is_welcome() ) {
+		if ( ! is_string( $content ) || false === strpos( $content, '<!-- bitcache:wall ' ) || ! $this->is_kept_out || ! $this->is_welcome() ) {
 			return $content;
 		}
 		$post = get_post();

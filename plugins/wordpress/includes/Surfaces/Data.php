@@ -49,7 +49,7 @@ final class Data {
 	}
 
 	/**
-	 * Read prices together, as WordPress is about to do with all the fields of these posts.
+	 * Read prices together, as WordPress is about to do with all the fields of these posts, or has done.
 	 *
 	 * @param \WP_Post[]    $posts of which nothing is known.
 	 * @param \WP_Query|null $query that found them.
@@ -57,13 +57,15 @@ final class Data {
 	private static function read_prices( array $posts, $query ): void {
 		$ids    = array();
 		$priced = array();
+		$unread = false;
 		foreach ( $posts as $post ) {
 			$ids[] = $post->ID;
 			if ( Glance::has_prices( $post->post_type ) ) {
 				$priced[] = $post->ID;
+				$unread   = $unread || false === wp_cache_get( $post->ID, 'post_meta' );
 			}
 		}
-		if ( array() !== $priced ) {
+		if ( $unread ) {
 			update_meta_cache( 'post', self::reads_meta( $query ) ? $ids : $priced );
 		}
 	}
@@ -122,17 +124,6 @@ final class Data {
 	}
 
 	/**
-	 * Look at what a query asks for, before it does.
-	 *
-	 * @param \WP_Query $query the query.
-	 */
-	public static function asked( $query ): void {
-		if ( $query->get( 's' ) ) {
-			Search::begin( $query );
-		}
-	}
-
-	/**
 	 * Run a query that asked for no filters once more inside itself, and replace locked posts in it.
 	 *
 	 * `get_posts`, `wp_get_recent_posts` and `get_children` set `suppress_filters`, and their answers
@@ -143,24 +134,46 @@ final class Data {
 	 * @return \WP_Post[]|int[]|null
 	 */
 	public static function suppressed( $posts, $query ) {
-		if ( self::$repeating || ! $query->get( 'suppress_filters' ) || is_admin() ) {
-			return $posts;
-		}
-		if ( ! in_array( $query->get( 'fields' ), array( '', 'all' ), true ) || self::is_internal_query( $query ) || ( defined( 'WP_CLI' ) && WP_CLI ) ) {
+		if ( self::$repeating || ! $query->get( 'suppress_filters' ) || ! self::is_for_readers( $query ) ) {
 			return $posts;
 		}
 		if ( null === $posts ) {
 			self::$repeating = true;
 			try {
-				$inner = new \WP_Query();
-				$posts = $inner->query( $query->query_vars );
+				$posts = self::repeat( $query );
 			} finally {
 				self::$repeating = false;
 			}
-			$query->found_posts   = $inner->found_posts;
-			$query->max_num_pages = $inner->max_num_pages;
 		}
 		return self::posts( $posts, $query );
+	}
+
+	/** Say whether a query could tell a reader of what costs. */
+	private static function is_for_readers( \WP_Query $query ): bool {
+		if ( $query->get( 's' ) ) {
+			return ! Search::may_see_all();
+		}
+		return ! is_admin() && ! ( defined( 'WP_CLI' ) && WP_CLI )
+			&& in_array( $query->get( 'fields' ), array( '', 'all' ), true ) && ! self::is_internal_query( $query );
+	}
+
+	/**
+	 * Return what a query finds; a search with its filters, for one of them is ours.
+	 *
+	 * @return \WP_Post[]|int[]|object[]
+	 */
+	private static function repeat( \WP_Query $query ): array {
+		$vars = $query->query_vars;
+		if ( $query->get( 's' ) ) {
+			// WordPress has taken the slashes out once, and does so again.
+			$vars = array( 's' => wp_slash( $vars['s'] ), 'suppress_filters' => false ) + $vars;
+			$query->set( 'no_found_rows', true );
+		}
+		$inner = new \WP_Query();
+		$inner->query( $vars );
+		$query->found_posts   = $inner->found_posts;
+		$query->max_num_pages = $inner->max_num_pages;
+		return $inner->posts;
 	}
 
 	/** Say whether a query asks for posts that WordPress keeps for itself, only. */

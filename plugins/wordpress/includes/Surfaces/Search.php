@@ -13,16 +13,14 @@ namespace Bitcache\Surfaces;
 final class Search {
 
 	/**
-	 * Wait for the SQL of a search, and let those by `get_posts` pass the filters too.
+	 * Wait for the SQL of a search that has just begun. Those by `get_posts` are repeated with their filters.
 	 *
-	 * @param \WP_Query $query the query.
+	 * @param string $prefix by which a word is excluded; no matter here, but no other hook is for searches alone.
 	 */
-	public static function begin( \WP_Query $query ): void {
+	public static function begin( $prefix ) {
 		add_filter( 'posts_search', array( self::class, 'sql' ), PHP_INT_MAX );
 		add_filter( 'posts_search_orderby', array( self::class, 'sql' ), PHP_INT_MAX );
-		if ( $query->get( 'suppress_filters' ) && ! self::may_see_all() ) {
-			$query->set( 'suppress_filters', false );
-		}
+		return $prefix;
 	}
 
 	/**
@@ -40,7 +38,7 @@ final class Search {
 	}
 
 	/** Say whether this is somebody who works in wp-admin and may edit every post. */
-	private static function may_see_all(): bool {
+	public static function may_see_all(): bool {
 		if ( defined( 'WP_CLI' ) && WP_CLI ) {
 			return true;
 		}
