@@ -289,6 +289,18 @@ def test_a_search_without_filters_finds_what_is_free(
         site.eval("wp_delete_post( $input['id'], true );", id=post_id)
 
 
+@pytest.mark.parametrize("fields", ["", "ids"])
+def test_what_a_reader_finds_is_not_what_an_owner_finds(site: WordPressSite, fields: str) -> None:
+    """WordPress keeps what a query has found, under the SQL that it would have asked."""
+    paid = site.create_post(p(TEASER) + p("lumpsucker"), post_title="Paid", meta_input=PRICE)
+    code = f"$search = function () use ( $input ) {{ {SEARCH} }};"
+    code += " $all = array( $search() ); define( 'WP_CLI', true ); $all[] = $search();"
+    code += " return array( count( $all[0][0] ), count( $all[1][0] ) );"
+    asked = {"fields": fields, "no_found_rows": True}
+    assert site.eval(code, asked=asked, words="lumpsucker", user="", method="GET") == [0, 1]
+    site.eval("wp_delete_post( $input['id'], true );", id=paid)
+
+
 def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
     """What every page needs is read at once, and what few pages need is not read by the others."""
     # Themes list the latest posts.

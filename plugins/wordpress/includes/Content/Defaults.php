@@ -104,24 +104,27 @@ final class Defaults {
 	}
 
 	/**
-	 * Return the types of which there are posts that have prices of their own.
+	 * Say whether there are posts of a type that have prices of their own.
 	 *
-	 * @return string[]|null null: not known, so every type may.
+	 * @param string $type of posts.
 	 */
-	public static function priced_types(): ?array {
-		return self::all()['types'];
+	public static function has_prices( string $type ): bool {
+		$types = self::all()['types'];
+		return ! is_array( $types ) || in_array( $type, $types, true );
 	}
 
 	/**
-	 * Return the types of which posts can have a price that is not their own.
+	 * Say whether posts of a type can have a price that is not their own.
 	 *
-	 * @return string[]
+	 * @param string $type of posts.
 	 */
-	public static function other_types(): array {
+	public static function concern( string $type ): bool {
 		$settings = Settings::get();
-		$all      = self::all();
-		$has_any  = '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
-		return $has_any ? $settings['default_types'] : array();
+		if ( ! in_array( $type, $settings['default_types'], true ) ) {
+			return false;
+		}
+		$all = self::all();
+		return '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
 	}
 
 	/**
@@ -145,7 +148,7 @@ final class Defaults {
 	public static function on_clean( $id ): void {
 		// Not that of the object that the hook passes on: it was read before the type was changed.
 		$type = (string) get_post_type( (int) $id );
-		if ( '' !== $type && ! self::is_noted( $type ) && '' !== (string) get_post_meta( (int) $id, self::OWN, true ) ) {
+		if ( '' !== $type && ! self::has_prices( $type ) && '' !== (string) get_post_meta( (int) $id, self::OWN, true ) ) {
 			self::note( $type );
 			Document::forget();
 		}
@@ -153,15 +156,9 @@ final class Defaults {
 
 	/** Note that posts of a type have prices of their own. */
 	private static function note( string $type ): void {
-		if ( '' !== $type && ! self::is_noted( $type ) ) {
+		if ( '' !== $type && ! self::has_prices( $type ) ) {
 			self::keep( array( 'types' => array_merge( self::all()['types'], array( $type ) ) ) );
 		}
-	}
-
-	/** Say whether it is known that posts of a type may have prices of their own. */
-	private static function is_noted( string $type ): bool {
-		$types = self::priced_types();
-		return null === $types || in_array( $type, $types, true );
 	}
 
 	/** Read from the database which types have posts with a price of their own. */
@@ -258,10 +255,7 @@ final class Defaults {
 			// Null: not known, so every type may have.
 			'types'   => null,
 		);
-		$read = is_array( $stored ) ? $stored + $empty : $empty;
-
-		$read['types'] = is_array( $read['types'] ) ? $read['types'] : null;
-		return $read;
+		return is_array( $stored ) ? $stored + $empty : $empty;
 	}
 
 	/**

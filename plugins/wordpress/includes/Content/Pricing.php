@@ -58,7 +58,7 @@ final class Pricing {
 	 * @param \WP_Post $post any post.
 	 */
 	public static function fallback( \WP_Post $post ): ?Price {
-		if ( ! in_array( $post->post_type, Defaults::other_types(), true ) ) {
+		if ( ! Defaults::concern( $post->post_type ) ) {
 			return null;
 		}
 		$settings = Settings::get();

@@ -167,7 +167,9 @@ final class Data {
 		if ( $query->get( 's' ) ) {
 			// WordPress has taken the slashes out once, and does so again.
 			$vars = array( 's' => wp_slash( $vars['s'] ), 'suppress_filters' => false ) + $vars;
+			// It is counted here; and what is found depends on who asks, which WordPress' cache does not know.
 			$query->set( 'no_found_rows', true );
+			$query->set( 'cache_results', false );
 		}
 		$inner = new \WP_Query();
 		$inner->query( $vars );
