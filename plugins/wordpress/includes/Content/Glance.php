@@ -56,11 +56,8 @@ final class Glance {
 
 	/** Say whether nothing of a post can cost, or was found to: what needs no other look. */
 	public static function is_settled( \WP_Post $post ): bool {
-		$type = $post->post_type;
-		if ( isset( self::INTERNAL[ $type ] ) ) {
-			return true;
-		}
-		return isset( self::$plain[ $post->ID ] ) && self::$plain[ $post->ID ] === $post->post_content && 'attachment' !== $type;
+		return self::is_internal( $post->post_type )
+			|| ( 'attachment' !== $post->post_type && ( self::$plain[ $post->ID ] ?? null ) === $post->post_content );
 	}
 
 	/** Say whether everybody may have a post as it is, the words beside a file included. */
@@ -82,11 +79,11 @@ final class Glance {
 		if ( 'revision' === $type || self::is_copy( $post ) ) {
 			return true;
 		}
-		list( $has_prices, $has_others ) = self::$kinds[ $type ] ?? self::kind( $type );
+		list( $has_prices, $has_others ) = self::kind( $type );
 		if ( $has_others || ( $has_prices && '' !== self::own_price( $post->ID ) ) ) {
 			return true;
 		}
-		if ( ! isset( self::INTERNAL[ $type ] ) && ( false !== stripos( $text, 'bitcache' ) || self::shows_marked( $text ) ) ) {
+		if ( ! self::is_internal( $type ) && ( false !== stripos( $text, 'bitcache' ) || self::shows_marked( $text ) ) ) {
 			return true;
 		}
 		self::$plain[ $post->ID ] = $text;
@@ -113,7 +110,7 @@ final class Glance {
 	 * @param string $type of posts.
 	 */
 	public static function has_prices( string $type ): bool {
-		return ( self::$kinds[ $type ] ?? self::kind( $type ) )[0];
+		return self::kind( $type )[0];
 	}
 
 	/**
@@ -124,13 +121,12 @@ final class Glance {
 	 * @return array{0: bool, 1: bool}
 	 */
 	private static function kind( string $type ): array {
-		Plugin::look_again_if_early();
-		$types = Defaults::priced_types();
+		if ( ! isset( self::$kinds[ $type ] ) ) {
+			Plugin::look_again_if_early();
+			$is_sold = ! self::is_internal( $type );
 
-		self::$kinds[ $type ] = isset( self::INTERNAL[ $type ] ) ? array( false, false ) : array(
-			null === $types || in_array( $type, $types, true ),
-			in_array( $type, Defaults::other_types(), true ),
-		);
+			self::$kinds[ $type ] = array( $is_sold && Defaults::has_prices( $type ), $is_sold && Defaults::concern( $type ) );
+		}
 		return self::$kinds[ $type ];
 	}
 

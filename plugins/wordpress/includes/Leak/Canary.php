@@ -149,7 +149,7 @@ final class Canary {
 	 */
 	private static function write( int $id, string $key, string $value ): void {
 		global $wpdb;
-		$row = array( 'post_id' => $id, 'meta_key' => $key, 'meta_value' => $value ); // phpcs:ignore -- one row, nothing is searched.
+		$row = array( 'post_id' => $id, 'meta_key' => $key, 'meta_value' => $value ); // phpcs:ignore WordPress.DB.SlowDBQuery -- one row, nothing is searched.
 		$wpdb->insert( $wpdb->postmeta, $row );
 	}
 

@@ -35,7 +35,7 @@ final class Crawlers {
 	/** @var bool|null whether this visitor is welcome; null if not known yet */
 	private $welcome = null;
 
-	/** @var bool whether this page goes into no cache */
+	/** @var bool whether this visitor is welcome and the page goes into no cache */
 	private $is_kept_out = false;
 
 	/** Attach the hooks. On a page that is when the first post is met that costs. */
@@ -64,7 +64,7 @@ final class Crawlers {
 	 * @param string $content the teaser.
 	 */
 	public function whole( $content ) {
-		if ( ! is_string( $content ) || false === strpos( $content, '<!-- bitcache:wall ' ) || ! $this->is_kept_out || ! $this->is_welcome() ) {
+		if ( ! is_string( $content ) || false === strpos( $content, '<!-- bitcache:wall ' ) || ! $this->is_kept_out ) {
 			return $content;
 		}
 		$post = get_post();
