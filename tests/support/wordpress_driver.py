@@ -2,7 +2,8 @@
 
 It runs with the Python of ``.cache/drivers-1`` (``.ci/setup wordpress``), which has the drivers:
 ``python wordpress_driver.py firefox|webkit``. An order is JSON: ``{"go": URL}`` or
-``{"run": SCRIPT}``; the answer is ``{"value": …}`` or ``{"error": …}``. It ends with its input.
+``{"run": SCRIPT}``; the answer is ``{"value": …}``, ``{"error": …}`` or, where the browser itself
+fell over, ``{"crash": …}``. It ends with its input.
 """
 
 import json
@@ -10,11 +11,16 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 FIREFOX = "/usr/bin/firefox-esr"
 WEBKIT = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser"
 WEBKIT_DRIVER = "/usr/bin/WebKitWebDriver"
+
+
+class CrashError(Exception):
+    """The browser fell over, whatever it showed."""
 
 
 class Firefox:
@@ -80,11 +86,29 @@ class WebKit:
 
     def go(self, url: str) -> None:
         """Open an address."""
-        self._driver.get(url)
+        self._call(self._driver.get, url)
 
     def run(self, script: str) -> Any:
         """Run a script in the page; return what it returns."""
-        return self._driver.execute_script(script)
+        return self._call(self._driver.execute_script, script)
+
+    def _call(self, method: Callable[[str], Any], text: str) -> Any:
+        from selenium.common.exceptions import (  # type: ignore[import-not-found]
+            InvalidSessionIdException,
+            WebDriverException,
+        )
+
+        try:
+            return method(text)
+        except InvalidSessionIdException as error:
+            raise CrashError(error.msg) from error
+        except WebDriverException as error:
+            # What WebKit says where the process that it waits for is gone (tried with SIGKILL).
+            # Pages that cannot be loaded and scripts that fail have errors of their own.
+            gone = (None, "", "Could not parse script result")
+            if type(error) is WebDriverException and error.msg in gone:
+                raise CrashError("the process of the page has ended") from error
+            raise
 
 
 def main() -> None:
@@ -99,8 +123,10 @@ def main() -> None:
                     browser.go(order["go"])
                 value = browser.run(order["run"]) if "run" in order else None
                 print(json.dumps({"value": value}), flush=True)
+            except CrashError as error:
+                print(json.dumps({"crash": str(error)}), flush=True)
             except Exception as error:
-                print(json.dumps({"error": str(error)}), flush=True)
+                print(json.dumps({"error": f"{error!r}: {error}"}), flush=True)
     finally:
         browser.quit()
 

@@ -1,4 +1,9 @@
-"""The reader's path in Firefox and in WebKit: teaser, payment, the text in its place."""
+"""The reader's path in Firefox and in WebKit: teaser, payment, the text in its place.
+
+The process of WebKitGTK 2.50.6 that shows a page dies about once in sixty such paths, by a
+segmentation fault in its own libjavascriptcoregtk (the kernel's log has it). No page should be
+able to do that; the path is then walked once more from its beginning, on a new site.
+"""
 
 import json
 import os
@@ -6,14 +11,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.wordpress import NEWEST, ROOT
+from tests.support.wordpress import NEWEST, ROOT, WordPressSite
 from tests.wordpress.articles import PAID, PRICE_SAT, TEASER, write
 from tests.wordpress.conftest import Connected
+from tests.wordpress.shop import WordPressShop
 
 PYTHON = ROOT / ".cache" / "drivers-1" / "bin" / "python"
 DRIVER = ROOT / "tests" / "support" / "wordpress_driver.py"
@@ -28,6 +35,10 @@ return Boolean(button);
 """
 _TEXT = "return document.querySelector('.bitcache-content')?.textContent ?? ''"
 _PAGE = "return document.documentElement.outerHTML"
+
+
+class BrowserCrashed(Exception):
+    """The browser itself fell over."""
 
 
 class OtherBrowser:
@@ -86,36 +97,51 @@ class OtherBrowser:
             self._errors.seek(0)
             raise AssertionError(f"the browser ended: {self._errors.read()[-3000:]}")
         said = json.loads(line)
+        if "crash" in said:
+            raise BrowserCrashed(said["crash"])
         assert "error" not in said, said
         return said["value"]
 
 
-@pytest.fixture(params=["firefox", "webkit"])
-def other(request: pytest.FixtureRequest) -> Iterator[OtherBrowser]:
+@contextmanager
+def _opened(name: str) -> Iterator[OtherBrowser]:
     assert Path(PYTHON).exists(), "The drivers are not there: run .ci/setup wordpress."
-    running = OtherBrowser(request.param)
-    yield running
-    running.close()
+    running = OtherBrowser(name)
+    try:
+        yield running
+    finally:
+        running.close()
 
 
-def test_from_the_teaser_to_the_text(other: OtherBrowser, connected: Connected) -> None:
-    with connected(version=NEWEST) as (site, shop):
-        article = write(site, shop)
-        other.go(article.url)
-        other.until(_VIEW, "offer", "no offer")
-        page = other.run(_PAGE)
-        assert TEASER in page
-        assert PAID not in page
-        other.run("window.same = true; return 1")
-        other.until(_PAY, True, "no button")
-        other.until(_VIEW, "waiting", "no invoice")
-        assert shop.pay_open() == PRICE_SAT
-        other.until(_TEXT, PAID, "not unlocked")
-        assert other.run("return window.same === true"), "the page was loaded again"
-        other.go(article.url)
-        other.until(_TEXT, PAID, "not open on the next visit")
-        # By the site's own cookie, once the browser has thrown away what scripts keep.
-        other.run("localStorage.clear(); return 1")
-        other.go(article.url)
-        other.until(_TEXT, PAID, "not open by the cookie")
-        assert shop.count_payments() == 1
+def _walk(other: OtherBrowser, site: WordPressSite, shop: WordPressShop) -> None:
+    article = write(site, shop)
+    other.go(article.url)
+    other.until(_VIEW, "offer", "no offer")
+    page = other.run(_PAGE)
+    assert TEASER in page
+    assert PAID not in page
+    other.run("window.same = true; return 1")
+    other.until(_PAY, True, "no button")
+    other.until(_VIEW, "waiting", "no invoice")
+    assert shop.pay_open() == PRICE_SAT
+    other.until(_TEXT, PAID, "not unlocked")
+    assert other.run("return window.same === true"), "the page was loaded again"
+    other.go(article.url)
+    other.until(_TEXT, PAID, "not open on the next visit")
+    # By the site's own cookie, once the browser has thrown away what scripts keep.
+    other.run("localStorage.clear(); return 1")
+    other.go(article.url)
+    other.until(_TEXT, PAID, "not open by the cookie")
+    assert shop.count_payments() == 1
+
+
+@pytest.mark.parametrize("name", ["firefox", "webkit"])
+def test_from_the_teaser_to_the_text(name: str, connected: Connected) -> None:
+    for walk in (1, 2):
+        with connected(version=NEWEST) as (site, shop), _opened(name) as other:
+            try:
+                _walk(other, site, shop)
+                return
+            except BrowserCrashed:
+                if walk == 2 or name != "webkit":
+                    raise
