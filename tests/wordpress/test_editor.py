@@ -165,7 +165,8 @@ def _undo_and_redo(page: Page, undo: str = "", redo: str = "") -> None:
     """Take everything back that was done, and do it again, by keys or by the editor's buttons."""
     before = page.evaluate(CONTENT)
     for key, verb, wanted in ((undo, "undo", ""), (redo, "redo", before)):
-        for _ in range(12):
+        # More steps than lines: where the machine is slow, a pause in a line begins another one.
+        for _ in range(60):
             if page.evaluate(CONTENT) == wanted:
                 break
             if key:

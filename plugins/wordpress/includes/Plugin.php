@@ -29,14 +29,11 @@ final class Plugin {
 	const FILES_OPTION   = 'bitcache_files';
 	const TEST_OPTION    = 'bitcache_leak_test';
 
-	/** The action that tells of the first post that costs. */
-	const MET = 'bitcache_met';
-
 	/** What is only written, never read by a page: the desk waits for the first of these, and for fields until they are. */
 	const WRITES = array(
 		'rest_api_init',
-		'wp_insert_post_data',
-		'wp_insert_attachment_data',
+		// The first that an attachment passes, too.
+		'wp_insert_post_empty_content',
 		'pre_delete_post',
 		'pre_delete_attachment',
 		'set_object_terms',
@@ -100,6 +97,9 @@ final class Plugin {
 	/** @var array<string, true> classes that listen already */
 	private $listening = array();
 
+	/** @var bool whether a post was met that costs, or has cost */
+	private $has_met = false;
+
 	/** Attach every hook that this request may need. */
 	public function register(): void {
 		Hooks::attach( Hooks::PAGES );
@@ -109,23 +109,27 @@ final class Plugin {
 		if ( is_multisite() ) {
 			add_action( 'switch_blog', array( $this, 'switched' ), 0, 0 );
 		}
-		if ( ! self::is_page_view() ) {
+		$options = self::is_page_view() ? wp_load_alloptions() : array();
+		if ( BITCACHE_VERSION !== ( $options[ self::VERSION_OPTION ] ?? '' ) ) {
 			$this->open_desk();
 			return;
 		}
-		if ( is_array( get_option( self::TEST_OPTION ) ) ) {
+		if ( '' !== ( $options[ self::TEST_OPTION ] ?? null ) && is_array( get_option( self::TEST_OPTION ) ) ) {
 			$this->attach( array( Leak\Canary::class ) );
 		}
-		add_action( self::MET, array( $this, 'met' ), 10, 0 );
-		$this->files();
+		$this->files( $options );
 		foreach ( is_multisite() ? array_merge( self::WRITES, self::NETWORK ) : self::WRITES as $hook ) {
 			// By its name: WordPress has no number to make for it, and none of these is called by most pages.
 			add_filter( $hook, self::class . '::desk', PHP_INT_MIN );
 		}
 	}
 
-	/** Attach what posts that cost need. */
-	public function met(): void {
+	/** Attach what posts that cost need, once: the first was met. */
+	public function meet(): void {
+		if ( $this->has_met ) {
+			return;
+		}
+		$this->has_met = true;
 		Hooks::attach( Hooks::MET );
 		if ( Settings::get()['crawlers'] ) {
 			$this->attach( array( Surfaces\Crawlers::class ) );
@@ -153,13 +157,17 @@ final class Plugin {
 		Content\Glance::forget();
 		// With the desk they are there; and a site that is being made has no options yet.
 		if ( ! isset( $this->listening[ self::class ] ) ) {
-			$this->files();
+			$this->files( wp_load_alloptions() );
 		}
 	}
 
-	/** Attach what private files need, where the site has any. */
-	private function files(): void {
-		if ( '1' === get_option( self::FILES_OPTION ) ) {
+	/**
+	 * Attach what private files need, where the site has any.
+	 *
+	 * @param array<string, string> $options those that WordPress reads together.
+	 */
+	private function files( array $options ): void {
+		if ( '1' === ( $options[ self::FILES_OPTION ] ?? get_option( self::FILES_OPTION ) ) ) {
 			Hooks::attach( Hooks::FILES );
 		}
 	}
@@ -182,6 +190,8 @@ final class Plugin {
 			return;
 		}
 		$this->listening[ self::class ] = true;
+
+		$this->has_met = true;
 		Hooks::attach( Hooks::MET );
 		Hooks::attach( Hooks::FILES );
 		Hooks::attach( Hooks::DESK );
@@ -206,14 +216,14 @@ final class Plugin {
 	private static function is_page_view(): bool {
 		$method = $_SERVER['REQUEST_METHOD'] ?? ''; // phpcs:ignore -- compared only.
 		$uri    = $_SERVER['REQUEST_URI'] ?? ''; // nosemgrep: raw-superglobal -- compared only.
-		if ( 'cli' === PHP_SAPI || ( 'GET' !== $method && 'HEAD' !== $method ) || is_admin() || wp_doing_cron() || wp_installing() ) {
+		if ( 'cli' === PHP_SAPI || ( 'GET' !== $method && 'HEAD' !== $method ) || 'index.php' !== ( $GLOBALS['pagenow'] ?? '' ) ) {
 			return false;
 		}
-		return 'index.php' === ( $GLOBALS['pagenow'] ?? '' )
+		return ! is_admin() && ! wp_installing()
+			&& ! ( defined( 'DOING_CRON' ) && DOING_CRON )
 			&& ! ( defined( 'ALTERNATE_WP_CRON' ) && ALTERNATE_WP_CRON )
 			&& ! defined( 'XMLRPC_REQUEST' )
 			&& ! self::is_ours()
-			&& BITCACHE_VERSION === get_option( self::VERSION_OPTION )
 			&& false === strpos( $uri, 'rest_route' )
 			&& false === strpos( $uri, '/' . rest_get_url_prefix() );
 	}

@@ -32,6 +32,16 @@ final class Settings {
 	}
 
 	/**
+	 * Return what is stored, with what is not there at its default; parts of `rules` and `look` may be missing.
+	 *
+	 * @return array<string, mixed>
+	 */
+	public static function stored(): array {
+		$stored = get_option( self::OPTION, array() );
+		return is_array( $stored ) ? $stored + self::defaults() : self::defaults();
+	}
+
+	/**
 	 * Return everything, with what was never chosen at its default.
 	 *
 	 * @return array<string, mixed>

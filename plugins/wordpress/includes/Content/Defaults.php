@@ -104,13 +104,16 @@ final class Defaults {
 	}
 
 	/**
-	 * Say whether there are posts of a type that have prices of their own.
+	 * Return the types whose posts have prices of their own (null: any may have), and those whose
+	 * posts can have others.
 	 *
-	 * @param string $type of posts.
+	 * @return array{0: ?string[], 1: string[]}
 	 */
-	public static function has_prices( string $type ): bool {
-		$types = self::all()['types'];
-		return ! is_array( $types ) || in_array( $type, $types, true );
+	public static function types(): array {
+		$all      = self::all();
+		$settings = Settings::stored();
+		$is_given = '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
+		return array( is_array( $all['types'] ) ? $all['types'] : null, $is_given ? $settings['default_types'] : array() );
 	}
 
 	/**
@@ -119,12 +122,17 @@ final class Defaults {
 	 * @param string $type of posts.
 	 */
 	public static function concern( string $type ): bool {
-		$settings = Settings::get();
-		if ( ! in_array( $type, $settings['default_types'], true ) ) {
-			return false;
-		}
-		$all = self::all();
-		return '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
+		return in_array( $type, self::types()[1], true );
+	}
+
+	/**
+	 * Say whether there are posts of a type that have prices of their own.
+	 *
+	 * @param string $type of posts.
+	 */
+	private static function has_prices( string $type ): bool {
+		$types = self::all()['types'];
+		return ! is_array( $types ) || in_array( $type, $types, true );
 	}
 
 	/**

@@ -151,9 +151,8 @@ final class Document {
 			$this->price     = Pricing::for_post( $this->owner() );
 			$this->concerned = ( '' !== trim( $this->raw ) && ( null !== $this->price || Glance::is_marked( $this->raw ) ) )
 				|| null !== $this->file_price();
-			if ( $this->concerned && ! did_action( Plugin::MET ) ) {
-				/** The first post that costs, or has cost, was met in this request. */
-				do_action( Plugin::MET );
+			if ( $this->concerned ) {
+				Plugin::get()->meet();
 			}
 		}
 		return $this->concerned;

@@ -38,6 +38,9 @@ final class Glance {
 	/** @var array<string, array{0: bool, 1: bool}> by type: whether its posts have prices of their own, and others */
 	private static $kinds = array();
 
+	/** @var array{0: ?string[], 1: string[]} what `Defaults` says of all types */
+	private static $types = array( null, array() );
+
 	/** Forget what was seen: prices or settings changed, or another site of the network has its turn. */
 	public static function forget(): void {
 		self::$plain = array();
@@ -83,7 +86,7 @@ final class Glance {
 		if ( $has_others || ( $has_prices && '' !== self::own_price( $post->ID ) ) ) {
 			return true;
 		}
-		if ( ! self::is_internal( $type ) && ( false !== stripos( $text, 'bitcache' ) || self::shows_marked( $text ) ) ) {
+		if ( ! self::is_internal( $type ) && ( self::names_us( $text ) || self::shows_marked( $text ) ) ) {
 			return true;
 		}
 		self::$plain[ $post->ID ] = $text;
@@ -96,7 +99,16 @@ final class Glance {
 	 * @param string $content as it is stored.
 	 */
 	public static function is_marked( string $content ): bool {
-		return ( false !== stripos( $content, 'bitcache' ) && Parser::has_markers( $content ) ) || self::shows_marked( $content );
+		return ( self::names_us( $content ) && Parser::has_markers( $content ) ) || self::shows_marked( $content );
+	}
+
+	/**
+	 * Say whether our name is in a text. Not by `stripos`, which copies the text.
+	 *
+	 * @param string $text anything.
+	 */
+	public static function names_us( string $text ): bool {
+		return 0 !== preg_match( '/bitcache/i', $text );
 	}
 
 	/** Say whether some content shows other content that has our markers. */
@@ -122,10 +134,14 @@ final class Glance {
 	 */
 	private static function kind( string $type ): array {
 		if ( ! isset( self::$kinds[ $type ] ) ) {
-			Plugin::look_again_if_early();
-			$is_sold = ! self::is_internal( $type );
+			if ( array() === self::$kinds ) {
+				Plugin::look_again_if_early();
+				self::$types = Defaults::types();
+			}
+			list( $priced, $concerned ) = self::$types;
+			$is_sold                    = ! self::is_internal( $type );
 
-			self::$kinds[ $type ] = array( $is_sold && Defaults::has_prices( $type ), $is_sold && Defaults::concern( $type ) );
+			self::$kinds[ $type ] = array( $is_sold && ( null === $priced || in_array( $type, $priced, true ) ), $is_sold && in_array( $type, $concerned, true ) );
 		}
 		return self::$kinds[ $type ];
 	}

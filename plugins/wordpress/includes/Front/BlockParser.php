@@ -8,6 +8,7 @@
 namespace Bitcache\Front;
 
 use Bitcache\Content\Document;
+use Bitcache\Content\Glance;
 use Bitcache\Content\Parser;
 
 /**
@@ -48,10 +49,12 @@ final class BlockParser extends \WP_Block_Parser {
 		}
 		if ( $document === self::$last ) {
 			// WordPress reads each pattern twice in a row: for its hooked blocks, and to show it.
-			self::$last = null;
-			return self::$blocks;
+			$blocks       = self::$blocks;
+			self::$last   = null;
+			self::$blocks = array();
+			return $blocks;
 		}
-		if ( false !== stripos( $document, 'bitcache' ) ) {
+		if ( Glance::names_us( $document ) ) {
 			return $this->withheld( $document );
 		}
 		if ( '' !== $document && false === strpos( $document, '<!--' ) ) {

@@ -134,7 +134,7 @@ final class Data {
 	 * @return \WP_Post[]|int[]|null
 	 */
 	public static function suppressed( $posts, $query ) {
-		if ( self::$repeating || ! $query->get( 'suppress_filters' ) || ! self::is_for_readers( $query ) ) {
+		if ( empty( $query->query_vars['suppress_filters'] ) || self::$repeating || ! self::is_for_readers( $query ) ) {
 			return $posts;
 		}
 		if ( null === $posts ) {
