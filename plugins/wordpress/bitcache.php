@@ -24,6 +24,8 @@ spl_autoload_register(
 		if ( 0 === strncmp( $name, 'Bitcache\\', 9 ) ) {
 			$file = __DIR__ . '/includes/' . strtr( substr( $name, 9 ), '\\', '/' ) . '.php';
 			if ( is_file( $file ) ) {
+				// What a page always needs is loaded below, and says nothing by itself.
+				\Bitcache\Plugin::get()->speak();
 				require $file; // nosemgrep: include-of-a-variable -- a class of ours, by its name.
 			}
 		}

@@ -97,6 +97,9 @@ final class Plugin {
 	/** @var array<string, true> classes that listen already */
 	private $listening = array();
 
+	/** @var bool whether the translations are attached */
+	private $speaks = false;
+
 	/** @var bool whether a post was met that costs, or has cost */
 	private $has_met = false;
 
@@ -118,9 +121,14 @@ final class Plugin {
 			$this->attach( array( Leak\Canary::class ) );
 		}
 		$this->files( $options );
-		foreach ( is_multisite() ? array_merge( self::WRITES, self::NETWORK ) : self::WRITES as $hook ) {
-			// By its name: WordPress has no number to make for it, and none of these is called by most pages.
-			add_filter( $hook, self::class . '::desk', PHP_INT_MIN );
+		Hooks::attach_to_all( is_multisite() ? array_merge( self::WRITES, self::NETWORK ) : self::WRITES, self::class . '::desk' );
+	}
+
+	/** Attach the translations, once: a class is loaded that may have something to say. */
+	public function speak(): void {
+		if ( ! $this->speaks ) {
+			$this->speaks = true;
+			Hooks::attach( Hooks::WORDS );
 		}
 	}
 
