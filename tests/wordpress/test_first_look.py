@@ -319,6 +319,49 @@ def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
     assert loaded == [f"{name}.php" for name in names]
 
 
+def test_whatever_writes_in_a_page_brings_the_desk_and_nothing_else(site: WordPressSite) -> None:
+    """The hooks share their insides: what is added to one must not show at the others."""
+    code = """
+        $waits = static function ( $callback ) {
+            $found = array();
+            foreach ( \\Bitcache\\Plugin::WRITES as $hook ) {
+                $found[ $hook ] = has_filter( $hook, $callback );
+            }
+            return $found;
+        };
+        $before = $waits( 'Bitcache\\Plugin::desk' );
+        add_filter( 'wp_mail', '__return_empty_array' );
+        remove_filter( 'pre_delete_post', 'Bitcache\\Plugin::desk', PHP_INT_MIN );
+        return array(
+            array_keys( array_diff( $before, array( PHP_INT_MIN ) ) ),
+            array_keys( array_filter( $waits( '__return_empty_array' ) ) ),
+            array_keys( array_filter( $waits( 'Bitcache\\Plugin::desk' ), 'is_bool' ) ),
+        );"""
+    answer = site.eval(code, method="GET", user="")
+    assert answer == [[], ["wp_mail"], ["pre_delete_post"]]
+
+
+def test_private_files_stay_private_where_somebody_tidies_the_options(site: WordPressSite) -> None:
+    """Plugins that make pages quicker take options out of those that are read together."""
+    code = """
+        return array(
+            isset( wp_load_alloptions()['bitcache_files'] ),
+            has_filter( 'wp_get_attachment_url', array( \\Bitcache\\Files\\Urls::class, 'url' ) ),
+        );"""
+    set_to = """
+        global $wpdb;
+        update_option( 'bitcache_files', '1' );
+        $how = array( 'autoload' => $input['how'] );
+        $wpdb->update( $wpdb->options, $how, array( 'option_name' => 'bitcache_files' ) );
+        wp_cache_flush();"""
+    try:
+        site.eval(set_to, how="no")
+        assert site.eval(code, method="GET", user="") == [False, 1000]
+    finally:
+        site.eval(set_to + "update_option( 'bitcache_files', '' );", how="yes")
+    assert site.eval(code, method="GET", user="") == [True, False]
+
+
 def test_a_new_site_of_a_network_is_made_without_a_complaint(wordpresses: WordPresses) -> None:
     site = wordpresses.fresh(version=NEWEST, multisite=True)
     try:
