@@ -10,11 +10,19 @@ def click_read(page: Page, number: int = 0) -> None:
     wall(page, number).get_by_role("button", name="with one click").click()
 
 
-def open_popup(page: Page) -> Page:
+def open_popup(page: Page, key: str = "") -> Page:
+    """Open the window by a click, or by a key on what has the focus."""
     with page.expect_popup() as waiting:
-        click_read(page)
+        if key:
+            page.keyboard.press(key)
+        else:
+            click_read(page)
     popup = waiting.value
     popup.wait_for_load_state()
+    # Chromium drops what is pressed before a page was painted for the first time.
+    popup.evaluate(
+        "new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))"
+    )
     return popup
 
 

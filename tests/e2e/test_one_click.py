@@ -490,9 +490,7 @@ def test_the_window_is_accessible_and_fits_320_px(
 def test_the_keyboard_alone_reads(page: Page, live: LiveShop) -> None:
     start(page, live.article())
     wall(page).locator("#main").focus()
-    with page.expect_popup() as waiting:
-        page.keyboard.press("Enter")
-    popup = waiting.value
+    popup = open_popup(page, "Enter")
     popup.get_by_role("button", name="Take the gift").press("Enter")
     allowing = popup.get_by_role("button", name="Allow and read")
     come_into_view(popup)
