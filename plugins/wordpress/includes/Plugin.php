@@ -227,8 +227,7 @@ final class Plugin {
 		if ( 'cli' === PHP_SAPI || ( 'GET' !== $method && 'HEAD' !== $method ) || 'index.php' !== ( $GLOBALS['pagenow'] ?? '' ) ) {
 			return false;
 		}
-		return ! is_admin() && ! wp_installing()
-			&& ! ( defined( 'DOING_CRON' ) && DOING_CRON )
+		return ! is_admin() && ! wp_doing_cron() && ! wp_installing()
 			&& ! ( defined( 'ALTERNATE_WP_CRON' ) && ALTERNATE_WP_CRON )
 			&& ! defined( 'XMLRPC_REQUEST' )
 			&& ! self::is_ours()

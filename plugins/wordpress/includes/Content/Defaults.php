@@ -113,7 +113,7 @@ final class Defaults {
 		$all      = self::all();
 		$settings = Settings::stored();
 		$is_given = '' !== (string) $settings['default_price'] || $all['authors'] || $all['terms'];
-		return array( is_array( $all['types'] ) ? $all['types'] : null, $is_given ? $settings['default_types'] : array() );
+		return array( $all['types'], $is_given ? $settings['default_types'] : array() );
 	}
 
 	/**
@@ -132,7 +132,7 @@ final class Defaults {
 	 */
 	private static function has_prices( string $type ): bool {
 		$types = self::all()['types'];
-		return ! is_array( $types ) || in_array( $type, $types, true );
+		return null === $types || in_array( $type, $types, true );
 	}
 
 	/**
@@ -263,7 +263,10 @@ final class Defaults {
 			// Null: not known, so every type may have.
 			'types'   => null,
 		);
-		return is_array( $stored ) ? $stored + $empty : $empty;
+		$read = is_array( $stored ) ? $stored + $empty : $empty;
+
+		$read['types'] = is_array( $read['types'] ) ? $read['types'] : null;
+		return $read;
 	}
 
 	/**

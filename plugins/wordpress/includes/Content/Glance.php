@@ -35,16 +35,13 @@ final class Glance {
 	/** @var array<int, string> texts of which nothing costs, by post */
 	private static $plain = array();
 
-	/** @var array<string, array{0: bool, 1: bool}> by type: whether its posts have prices of their own, and others */
-	private static $kinds = array();
-
-	/** @var array{0: ?string[], 1: string[]} what `Defaults` says of all types */
-	private static $types = array( null, array() );
+	/** @var array{0: ?string[], 1: string[]}|null what `Defaults` says of all types; null if not asked yet */
+	private static $types = null;
 
 	/** Forget what was seen: prices or settings changed, or another site of the network has its turn. */
 	public static function forget(): void {
 		self::$plain = array();
-		self::$kinds = array();
+		self::$types = null;
 	}
 
 	/** Say whether WordPress keeps this kind of post for itself. */
@@ -133,17 +130,15 @@ final class Glance {
 	 * @return array{0: bool, 1: bool}
 	 */
 	private static function kind( string $type ): array {
-		if ( ! isset( self::$kinds[ $type ] ) ) {
-			if ( array() === self::$kinds ) {
-				Plugin::look_again_if_early();
-				self::$types = Defaults::types();
-			}
-			list( $priced, $concerned ) = self::$types;
-			$is_sold                    = ! self::is_internal( $type );
-
-			self::$kinds[ $type ] = array( $is_sold && ( null === $priced || in_array( $type, $priced, true ) ), $is_sold && in_array( $type, $concerned, true ) );
+		if ( self::is_internal( $type ) ) {
+			return array( false, false );
 		}
-		return self::$kinds[ $type ];
+		if ( null === self::$types ) {
+			Plugin::look_again_if_early();
+			self::$types = Defaults::types();
+		}
+		list( $priced, $concerned ) = self::$types;
+		return array( null === $priced || in_array( $type, $priced, true ), in_array( $type, $concerned, true ) );
 	}
 
 	/**

@@ -24,7 +24,7 @@ final class Tokens {
 	 * @param string $text anything.
 	 */
 	public static function in( string $text ): bool {
-		return false !== stripos( $text, 'bitcache' ) && ( false !== stripos( $text, '[bitcache' ) || false !== stripos( $text, '[/bitcache' ) || false !== stripos( $text, 'wp:bitcache/pa' ) );
+		return Glance::names_us( $text ) && ( false !== stripos( $text, '[bitcache' ) || false !== stripos( $text, '[/bitcache' ) || false !== stripos( $text, 'wp:bitcache/pa' ) );
 	}
 
 	/**
