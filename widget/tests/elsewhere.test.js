@@ -5,8 +5,6 @@ import { beforeEach, test } from 'node:test';
 import { anInvoice, clock, page, settle, storage, visibility } from './browser.js';
 const { BOUGHT, ITEM, NAME, SERVER, SITE } = await import('./one_click.js');
 const { Session } = await import('../src/session.js');
-const names = ['balance', 'elsewhere', 'invoices', 'live', 'payment'];
-await Promise.all(names.map((name) => import(`../src/${name}.js`)));
 
 const PATH = '/wp-json/bitcache/v1/content?post=7&part=post';
 const HTML = { html: '<p>of the site</p>', parts: {}, item: 'it_1' };

@@ -3,7 +3,6 @@ import { beforeEach } from 'node:test';
 
 import { clock, dispatch, page, settle, storage, visibility } from './browser.js';
 const { Session } = await import('../src/session.js');
-await Promise.all(['balance', 'invoices', 'live', 'payment'].map((name) => import(`../src/${name}.js`)));
 
 export const SERVER = 'https://pay.example';
 export const NAME = `bitcache:${SERVER}:it_1`;

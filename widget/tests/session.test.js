@@ -6,7 +6,6 @@ import { anInvoice, clock, settle, storage, streams, visibility } from './browse
 const { Session } = await import('../src/session.js');
 const { challengeOf } = await import('../src/secret.js');
 const { restore } = await import('../src/restore.js');
-await Promise.all(['live', 'payment', 'invoices'].map((name) => import(`../src/${name}.js`)));
 
 const SERVER = 'https://pay.example';
 const NAME = `bitcache:${SERVER}:it_1`;

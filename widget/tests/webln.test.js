@@ -3,7 +3,6 @@ import { beforeEach, test } from 'node:test';
 
 import { aLightningInvoice, clock, dispatch, settle, streams } from './browser.js';
 import { answers, calls, ITEM, kept, made, NAME, session, visit } from './one_click.js';
-await Promise.all(['lightning', 'provider', 'webln'].map((name) => import(`../src/${name}.js`)));
 
 let number = 0;
 let bolt11;
