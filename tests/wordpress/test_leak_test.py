@@ -59,7 +59,8 @@ add_action( 'rest_api_init', function () { register_rest_field( 'post', 'whole',
 	'get_callback' => function ( $post ) { return get_post( $post['id'] )->post_content; } ) ); } );
 """
 _PLANTED = (
-    "return count( get_option( 'bitcache_leak_test', array( 'posts' => array() ) )['posts'] );"
+    "$kept = get_option( 'bitcache_leak_test' );"
+    "return is_array( $kept ) ? count( $kept['posts'] ) : 0;"
 )
 
 
