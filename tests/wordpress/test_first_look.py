@@ -31,6 +31,13 @@ add_action( 'shutdown', function () {
 	echo '<!-- loaded ' . implode( ' ', $found[1] ) . ' -->';
 }, PHP_INT_MAX );
 """
+#: Some plugins count each view in a field.
+COUNTER = """
+add_action( 'template_redirect', function () {
+	$seen = (int) get_post_meta( get_queried_object_id(), 'views', true );
+	update_post_meta( get_queried_object_id(), 'views', 1 + $seen );
+} );
+"""
 QUERIES = """
 global $wpdb;
 wp_cache_flush();
@@ -301,7 +308,8 @@ def test_what_a_reader_finds_is_not_what_an_owner_finds(site: WordPressSite, fie
     site.eval("wp_delete_post( $input['id'], true );", id=paid)
 
 
-def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
+@pytest.mark.parametrize("other", ["", COUNTER], ids=["alone", "views are counted"])
+def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite, other: str) -> None:
     """What every page needs is read at once, and what few pages need is not read by the others."""
     # Themes list the latest posts.
     everything = "get_posts( array( 'numberposts' => -1, 'post_type' => 'any' ) )"
@@ -310,7 +318,7 @@ def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
     # The first page of a new site writes: WordPress makes what it does not have.
     site.http.get(url)
     extra = site.content / "mu-plugins" / "loaded.php"
-    extra.write_text(LOADED)
+    extra.write_text(LOADED + other)
     try:
         page = site.http.get(url).text
     finally:
@@ -319,6 +327,78 @@ def test_a_page_looks_for_no_class_on_the_disk(site: WordPressSite) -> None:
     begun = (PLUGIN / "bitcache.php").read_text().partition("foreach ( array(")[2]
     names = begun.partition(")")[0].replace("'", "").replace(",", " ").split()
     assert loaded == [f"{name}.php" for name in names]
+
+
+def test_the_desk_comes_for_each_field_that_it_follows(site: WordPressSite) -> None:
+    post_id = site.create_post(p(TEASER), post_title="Fields")
+    followed = site.eval(
+        """
+        $public = new ReflectionClassConstant( \\Bitcache\\Surfaces\\PublicText::class, 'FIELDS' );
+        return array(
+            'post' => array_merge(
+                \\Bitcache\\Files\\Keeper::FILES,
+                \\Bitcache\\Files\\Keeper::RULES,
+                \\Bitcache\\Server\\Queue::PRICING,
+                $public->getValue(),
+                array( \\Bitcache\\Files\\Preview::CHOICE, \\Bitcache\\Content\\Defaults::OWN )
+            ),
+            'term' => array(
+                \\Bitcache\\Content\\Defaults::PRICE,
+                \\Bitcache\\Content\\Defaults::CURRENCY,
+            ),
+        );"""
+    )
+    write = """
+        $before = has_action( 'bitcache_refresh' );
+        add_metadata( $input['kind'], $input['id'], $input['key'], 'x' );
+        $after = has_action( 'bitcache_refresh' );
+        delete_metadata( $input['kind'], $input['id'], $input['key'] );
+        return array( $before, $after );"""
+    for kind, keys in (*followed.items(), ("post", ["views", "_edit_last"])):
+        for key in sorted(set(keys)):
+            id_ = post_id if kind == "post" else 1
+            answer = site.eval(write, kind=kind, id=id_, key=key, method="GET", user="")
+            assert answer == [False, key not in ("views", "_edit_last")], key
+
+
+def test_a_mail_about_a_post_that_a_page_publishes_has_its_teaser(site: WordPressSite) -> None:
+    """Some plugins publish in a page what the cron has missed, and some mail each new post."""
+    post_id = site.create_post(
+        PAYWALL.join((p(TEASER), p(SECRET))),
+        post_title="Late",
+        post_status="future",
+        post_date="2099-01-01 00:00:00",
+        meta_input=PRICE,
+    )
+    # It was written long ago: each mail is searched for what changed last anyway.
+    site.eval(
+        """
+        global $wpdb;
+        $old = array( 'post_modified_gmt' => '2001-01-01 00:00:00' );
+        $wpdb->update( $wpdb->posts, $old, array( 'ID' => $input['id'] ) );
+        for ( $i = 0; $i < 25; $i++ ) {
+            wp_insert_post( array( 'post_title' => 'New ' . $i, 'post_status' => 'publish' ) );
+        }""",
+        id=post_id,
+    )
+    code = """
+        $mails = array();
+        // Nothing but the post itself is written.
+        add_filter( 'pre_option_default_pingback_flag', '__return_empty_string' );
+        add_filter( 'pre_wp_mail', function ( $answer, $mail ) use ( &$mails ) {
+            $mails[] = $mail['message'];
+            return true;
+        }, 10, 2 );
+        add_action( 'transition_post_status', function ( $status, $before, $post ) {
+            if ( 'publish' === $status ) {
+                wp_mail( 'a@b.test', 'New', wp_strip_all_tags( $post->post_content ) );
+            }
+        }, 10, 3 );
+        wp_publish_post( $input['id'] );
+        return $mails;"""
+    [mail] = site.eval(code, id=post_id, method="GET", user="")
+    assert TEASER in mail
+    assert SECRET not in mail
 
 
 def test_whatever_writes_in_a_page_brings_the_desk_and_nothing_else(site: WordPressSite) -> None:

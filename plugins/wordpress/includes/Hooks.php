@@ -184,7 +184,7 @@ final class Hooks {
 	 * the first, and PHP copies the insides only when somebody adds to them.
 	 *
 	 * @param string[] $hooks    their names.
-	 * @param string   $callback `Class::method`, which takes one argument.
+	 * @param string   $callback `Class::method`, which takes up to three arguments.
 	 */
 	public static function attach_to_all( array $hooks, string $callback ): void {
 		global $wp_filter;
@@ -195,7 +195,7 @@ final class Hooks {
 				$wp_filter[ $hook ] = clone $first; // phpcs:ignore WordPress.WP.GlobalVariablesOverride.Prohibited -- what add_filter would make.
 				continue;
 			}
-			add_filter( $hook, $callback, PHP_INT_MIN );
+			add_filter( $hook, $callback, PHP_INT_MIN, 3 );
 			if ( $is_new ) {
 				$first = $wp_filter[ $hook ];
 			}

@@ -29,11 +29,12 @@ final class Plugin {
 	const FILES_OPTION   = 'bitcache_files';
 	const TEST_OPTION    = 'bitcache_leak_test';
 
-	/** What is only written, never read by a page: the desk waits for the first of these, and for fields until they are. */
+	/** What is only written, never read by a page: the desk waits for the first of these, and of fields for its own. */
 	const WRITES = array(
 		'rest_api_init',
 		// The first that an attachment passes, too.
 		'wp_insert_post_empty_content',
+		'transition_post_status',
 		'pre_delete_post',
 		'pre_delete_attachment',
 		'set_object_terms',
@@ -56,6 +57,9 @@ final class Plugin {
 
 	/** The same of a network. */
 	const NETWORK = array( 'wp_initialize_site', 'wp_uninitialize_site', 'wpmu_drop_tables' );
+
+	/** Of fields those that somebody at the desk follows: ours, and the names of an attachment's files. */
+	const FIELDS = '/bitcache|^_wp_attach/i';
 
 	/** What listens where posts, prices and settings are written, and at addresses of our own. Each has `register(): void`. */
 	const DESK = array(
@@ -182,13 +186,17 @@ final class Plugin {
 
 	/**
 	 * Attach what works behind the pages. Pages are quicker without it; whatever writes in the
-	 * middle of a page brings it.
+	 * middle of a page brings it, but for fields of others: some plugins count each view in one.
 	 *
 	 * @param mixed $value what a filter passes on.
-	 * @return mixed the same.
+	 * @param mixed $id    of the object, where a field is written.
+	 * @param mixed $key   of that field.
+	 * @return mixed the value.
 	 */
-	public static function desk( $value = null ) {
-		self::get()->open_desk();
+	public static function desk( $value = null, $id = null, $key = null ) {
+		if ( '_meta' !== substr( (string) current_filter(), -5 ) || preg_match( self::FIELDS, (string) $key ) ) {
+			self::get()->open_desk();
+		}
 		return $value;
 	}
 

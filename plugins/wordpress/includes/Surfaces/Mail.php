@@ -36,7 +36,8 @@ final class Mail {
 	/** Attach the hooks. */
 	public function register(): void {
 		add_filter( 'wp_mail', array( $this, 'clean' ), PHP_INT_MAX );
-		add_action( 'transition_post_status', array( $this, 'note' ), PHP_INT_MIN, 3 );
+		// Not with the first: those bring the desk, and this must still have its turn.
+		add_action( 'transition_post_status', array( $this, 'note' ), PHP_INT_MIN + 1, 3 );
 		add_filter( 'rest_request_before_callbacks', array( $this, 'request' ), PHP_INT_MAX, 3 );
 	}
 
