@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,15 +21,33 @@ from tests.support.cli import Cli, write_config
 #: For what a busy machine does at its leisure; nothing is measured with it.
 PATIENCE_S = 180.0
 TIMEOUT_S = 60.0
+#: A file for each port that a test of this machine was given.
+_GIVEN = Path(tempfile.gettempdir()) / "bitcache-test-ports"
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of this machine where nobody listens."""
+    """Return ports of this machine where nobody listens, and which nobody else was just given."""
+    ports: list[int] = []
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+        while len(ports) < count:
+            probe = stack.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+            port = int(probe.getsockname()[1])
+            if _is_first(port):
+                ports.append(port)
+    return ports
+
+
+def _is_first(port: int) -> bool:
+    """Say whether nobody else was given a port within the time that a server needs to begin."""
+    _GIVEN.mkdir(exist_ok=True)
+    given = _GIVEN / str(port)
+    with contextlib.suppress(FileExistsError):
+        given.touch(exist_ok=False)
+        return True
+    is_over = time.time() - given.stat().st_mtime > PATIENCE_S
+    given.touch()
+    return is_over
 
 
 def until(condition: Callable[[], object], what: str) -> None:

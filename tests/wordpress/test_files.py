@@ -242,6 +242,37 @@ def test_with_its_post(shelf: Shelf) -> None:
     assert len(shelf.public(media)) >= 7
 
 
+def test_with_a_post_whose_category_gets_or_loses_the_price(shelf: Shelf) -> None:
+    """By `wp post term`, or a plugin: nothing but the category of the post is written."""
+    media = shelf.picture("category.jpg")
+    url = f"{shelf.site.url}/wp-content/uploads/{shelf.paths(media)[0]}"
+    image = (
+        f'<!-- wp:image {{"id":{media}}} -->\n<figure class="wp-block-image">'
+        f'<img src="{url}" alt="" class="wp-image-{media}"/></figure>\n<!-- /wp:image -->'
+    )
+    post = shelf.site.create_post(
+        f"<!-- wp:paragraph -->\n<p>Free.</p>\n<!-- /wp:paragraph -->\n\n{image}",
+        meta_input={"_bitcache_rules": {"free_paragraphs": 1}},
+    )
+    category = shelf.site.eval(
+        "$id = wp_insert_term( 'Dear ' . $input['post'], 'category' )['term_id'];"
+        "update_term_meta( $id, 'bitcache_price', '0.05' ); return $id;",
+        post=post,
+    )
+    everything = shelf.public(media)
+    assert len(everything) >= 7
+    change = "return $input['how']( $input['post'], array( $input['category'] ), 'category' );"
+    for how, public in (
+        ("wp_set_object_terms", []),
+        ("wp_remove_object_terms", everything),
+        ("wp_add_object_terms", []),
+    ):
+        shelf.site.eval(change, how=how, post=post, category=category, method="GET", user="")
+        assert shelf.public(media) == public
+    shelf.site.eval("wp_delete_term( $input['id'], 'category' );", id=category)
+    assert shelf.public(media) == everything
+
+
 def test_pictures_are_edited_in_private(shelf: Shelf) -> None:
     media = shelf.picture("edited.jpg")
     shelf.price(media)

@@ -38,6 +38,7 @@ final class Plugin {
 		'pre_delete_post',
 		'pre_delete_attachment',
 		'set_object_terms',
+		'deleted_term_relationships',
 		'added_post_meta',
 		'updated_post_meta',
 		'deleted_post_meta',

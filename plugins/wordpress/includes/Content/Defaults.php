@@ -24,6 +24,12 @@ final class Defaults {
 	/** The meta of a post that has a price of its own. */
 	const OWN = '_bitcache_price';
 
+	/** Action: a default of many posts was changed. */
+	const CHANGED = 'bitcache_default_changed';
+
+	/** Action, with its id: a post has other categories, and no more of it may have been written. */
+	const CATEGORISED = 'bitcache_post_categorised';
+
 	/** @var string|null the option as it was read last */
 	private static $text = null;
 
@@ -39,6 +45,10 @@ final class Defaults {
 		}
 		add_action( 'added_post_meta', array( $this, 'on_post' ), 0, 3 );
 		add_action( 'updated_post_meta', array( $this, 'on_post' ), 0, 3 );
+		add_action( 'set_object_terms', array( $this, 'on_categories' ), 10, 6 );
+		add_action( 'deleted_term_relationships', array( $this, 'on_categories_gone' ), 10, 3 );
+		add_action( 'deleted_user', array( $this, 'on_heir' ), 10, 2 );
+		add_action( 'remove_user_from_blog', array( $this, 'on_heir_in_site' ), 10, 3 );
 		add_action( 'save_post_wp_block', array( $this, 'on_block' ) );
 		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta', 'update_option_bitcache_settings', 'add_option_bitcache_settings', 'update_option_' . self::OPTION, 'add_option_' . self::OPTION ) as $hook ) {
 			add_action( $hook, array( Document::class, 'forget' ), 1, 0 );
@@ -65,6 +75,56 @@ final class Defaults {
 	 */
 	public function on_term( $meta_id, $id, $name ): void {
 		$this->follow( 'term', 'terms', (int) $id, (string) $name );
+	}
+
+	/**
+	 * Follow a post into categories.
+	 *
+	 * @param int      $id       of the post.
+	 * @param mixed    $terms    not used.
+	 * @param string[] $now      ids of what it was given.
+	 * @param string   $taxonomy which terms.
+	 * @param bool     $append   not used.
+	 * @param string[] $before   ids of what it had, where others are taken away.
+	 */
+	public function on_categories( $id, $terms, $now, $taxonomy, $append, $before ): void {
+		if ( array_diff( $now, $before ) ) {
+			$this->categorised( (int) $id, $taxonomy );
+		}
+	}
+
+	/**
+	 * Follow a post out of categories.
+	 *
+	 * @param int    $id       of the post.
+	 * @param mixed  $gone     not used.
+	 * @param string $taxonomy which terms.
+	 */
+	public function on_categories_gone( $id, $gone, $taxonomy ): void {
+		$this->categorised( (int) $id, $taxonomy );
+	}
+
+	/**
+	 * Follow posts that get another author, of whom one is deleted.
+	 *
+	 * @param int      $id   not used.
+	 * @param int|null $heir who has the posts now.
+	 */
+	public function on_heir( $id, $heir ): void {
+		if ( isset( self::all()['authors'][ (int) $heir ] ) ) {
+			do_action( self::CHANGED );
+		}
+	}
+
+	/**
+	 * The same, of one that leaves a site of a network.
+	 *
+	 * @param int $id   of who leaves.
+	 * @param int $site not used.
+	 * @param int $heir who gets the posts.
+	 */
+	public function on_heir_in_site( $id, $site, $heir ): void {
+		$this->on_heir( $id, $heir );
 	}
 
 	/** Find the reusable blocks that hold a wall, also through another one. Runs when one is saved. */
@@ -224,6 +284,15 @@ final class Defaults {
 			$part[ $id ] = array( $amount, (string) get_metadata( $kind, $id, self::CURRENCY, true ) );
 		}
 		self::keep( array( $where => $part ) );
+		do_action( self::CHANGED );
+	}
+
+	/** Tell of a post that has other categories, where any category has a price. */
+	private function categorised( int $id, string $taxonomy ): void {
+		if ( 'category' === $taxonomy && self::all()['terms'] ) {
+			Document::forget();
+			do_action( self::CATEGORISED, $id );
+		}
 	}
 
 	/**

@@ -7,6 +7,7 @@
 
 namespace Bitcache\Files;
 
+use Bitcache\Content\Defaults;
 use Bitcache\Content\Document;
 
 /**
@@ -32,13 +33,17 @@ final class Keeper {
 	/** @var array<int, string[]> private files of attachments that are being deleted. */
 	private $going = array();
 
+	/** @var array<int, true> posts that have other categories, and were not saved since. */
+	private $categorised = array();
+
 	/** Attach every hook. */
 	public function register(): void {
 		foreach ( array( 'added', 'updated', 'deleted' ) as $what ) {
 			add_action( $what . '_post_meta', array( $this, 'meta_changed' ), 10, 3 );
-			add_action( $what . '_term_meta', array( $this, 'default_changed' ), 10, 3 );
-			add_action( $what . '_user_meta', array( $this, 'default_changed' ), 10, 3 );
 		}
+		add_action( Defaults::CHANGED, array( $this, 'again' ), 10, 0 );
+		add_action( Defaults::CATEGORISED, array( $this, 'categorised' ) );
+		add_action( 'shutdown', array( $this, 'settle' ), 4 );
 		add_action( 'update_option_bitcache_settings', array( $this, 'again' ), 10, 0 );
 		add_action( 'wp_after_insert_post', array( $this, 'saved' ), 20, 2 );
 		add_action( 'attachment_updated', array( Vault::class, 'settle' ) );
@@ -76,12 +81,23 @@ final class Keeper {
 	}
 
 	/**
-	 * @param int|int[] $meta_id of the row or rows.
-	 * @param int       $id      of the term or user.
-	 * @param string    $key     of the meta.
+	 * Not at once: the post may be about to get a price of its own.
+	 *
+	 * @param int $id of a post that has other categories.
 	 */
-	public function default_changed( $meta_id, $id, $key ): void {
-		if ( in_array( $key, array( 'bitcache_price', 'bitcache_currency' ), true ) ) {
+	public function categorised( $id ): void {
+		$this->categorised[ (int) $id ] = true;
+	}
+
+	/** Look through what has other categories. */
+	public function settle(): void {
+		$ids = array_keys( $this->categorised );
+		// What this writes may be about others.
+		$this->categorised = array();
+		foreach ( array_slice( $ids, 0, self::BATCH ) as $id ) {
+			self::parts( $id );
+		}
+		if ( count( $ids ) > self::BATCH ) {
 			$this->again();
 		}
 	}
@@ -114,6 +130,7 @@ final class Keeper {
 	 */
 	public function saved( $id, $post ): void {
 		if ( 'attachment' !== $post->post_type && 'revision' !== $post->post_type ) {
+			unset( $this->categorised[ (int) $id ] );
 			self::parts( (int) $id );
 		}
 	}

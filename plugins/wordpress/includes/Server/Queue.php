@@ -7,6 +7,8 @@
 
 namespace Bitcache\Server;
 
+use Bitcache\Content\Defaults;
+
 /**
  * Listens for changes. Few at once are told at the end of the request; many, and what failed, by WP-Cron.
  *
@@ -46,9 +48,9 @@ final class Queue {
 		add_action( 'wp_after_insert_post', array( $this, 'post_saved' ), 20, 2 );
 		foreach ( array( 'added', 'updated', 'deleted' ) as $deed ) {
 			add_action( $deed . '_post_meta', array( $this, 'meta_changed' ), 10, 3 );
-			add_action( $deed . '_term_meta', array( $this, 'default_changed' ), 10, 3 );
-			add_action( $deed . '_user_meta', array( $this, 'default_changed' ), 10, 3 );
 		}
+		add_action( Defaults::CHANGED, array( self::class, 'all' ), 10, 0 );
+		add_action( Defaults::CATEGORISED, array( $this, 'categorised' ) );
 		add_action( 'update_option_bitcache_settings', array( $this, 'settings_changed' ), 10, 2 );
 		add_action( 'add_option_bitcache_settings', array( self::class, 'all' ), 10, 0 );
 		add_action( 'before_delete_post', array( Items::class, 'retire' ) );
@@ -87,16 +89,12 @@ final class Queue {
 	}
 
 	/**
-	 * The price of a category or an author was changed.
+	 * A post has other categories.
 	 *
-	 * @param int|int[] $meta_id   of the row.
-	 * @param int       $object_id of the term or user.
-	 * @param string    $key       of the meta.
+	 * @param int $post_id of it.
 	 */
-	public function default_changed( $meta_id, $object_id, $key ): void {
-		if ( in_array( $key, array( 'bitcache_price', 'bitcache_currency' ), true ) ) {
-			self::all();
-		}
+	public function categorised( $post_id ): void {
+		$this->post_saved( (int) $post_id, get_post( $post_id ) );
 	}
 
 	/**

@@ -7,6 +7,7 @@
 
 namespace Bitcache\Surfaces;
 
+use Bitcache\Content\Defaults;
 use Bitcache\Content\Document;
 use Bitcache\Content\Glance;
 use Bitcache\Settings;
@@ -48,12 +49,8 @@ final class PublicText {
 		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta' ) as $hook ) {
 			add_action( $hook, array( $this, 'post_meta' ), 10, 3 );
 		}
-		foreach ( array( 'user', 'term' ) as $kind ) {
-			foreach ( array( 'added', 'updated', 'deleted' ) as $verb ) {
-				add_action( $verb . '_' . $kind . '_meta', array( $this, 'default_meta' ), 10, 3 );
-			}
-		}
-		add_action( 'set_object_terms', array( $this, 'later' ) );
+		add_action( Defaults::CHANGED, array( $this, 'restart' ) );
+		add_action( Defaults::CATEGORISED, array( $this, 'again' ) );
 		add_action( 'add_option_bitcache_settings', array( $this, 'restart' ) );
 		add_action( 'update_option_bitcache_settings', array( $this, 'restart' ) );
 		add_action( 'shutdown', array( $this, 'flush' ), 1 );
@@ -78,8 +75,7 @@ final class PublicText {
 	 */
 	public function post_meta( $meta_id, $post_id, $key ): void {
 		if ( in_array( $key, self::FIELDS, true ) ) {
-			Strip::forget();
-			$this->changed[ (int) $post_id ] = true;
+			$this->again( $post_id );
 			if ( '_bitcache_price' === $key && '' === self::unmarked() ) {
 				update_option( self::UNMARKED, 'posts', true );
 			}
@@ -87,16 +83,13 @@ final class PublicText {
 	}
 
 	/**
-	 * Start the list again when the default price of an author or a category changed.
+	 * Note a post that may cost something else now; caches of pages may not have seen it.
 	 *
-	 * @param int|int[] $meta_id ids of the fields.
-	 * @param int       $id      the user or term.
-	 * @param string    $key     the field's name.
+	 * @param int $post_id the post.
 	 */
-	public function default_meta( $meta_id, $id, $key ): void {
-		if ( 'bitcache_price' === $key ) {
-			$this->restart();
-		}
+	public function again( $post_id ): void {
+		Strip::forget();
+		$this->changed[ (int) $post_id ] = true;
 	}
 
 	/** Find out whether posts can cost without a mark, and begin the list again. */
