@@ -423,6 +423,42 @@ def test_whatever_writes_in_a_page_brings_the_desk_and_nothing_else(site: WordPr
     assert answer == [[], ["wp_mail"], ["pre_delete_post"]]
 
 
+def test_posts_that_a_deleted_author_leaves_to_a_dearer_one_are_looked_at(
+    site: WordPressSite,
+) -> None:
+    post_id = site.create_post(UNMARKED, post_title="Left")
+    site.eval(
+        """
+        foreach ( array( 'leaver', 'heir' ) as $name ) {
+            $id = wp_insert_user( array( 'user_login' => $name, 'user_pass' => 'x' ) );
+        }
+        update_user_meta( $id, 'bitcache_price', '0.05' );
+        $leaver = get_user_by( 'login', 'leaver' )->ID;
+        wp_update_post( array( 'ID' => $input['id'], 'post_author' => $leaver ) );
+        delete_option( 'bitcache_resync' );
+        wp_clear_scheduled_hook( 'bitcache_files', array( 0 ) );""",
+        id=post_id,
+    )
+    assert SECRET in seen(site, post_id)
+    code = """
+        require_once ABSPATH . 'wp-admin/includes/user.php';
+        $id_of = fn( $name ) => get_user_by( 'login', $name )->ID;
+        wp_delete_user( $id_of( 'leaver' ), $id_of( 'heir' ) );
+        return array(
+            get_option( 'bitcache_resync' ),
+            is_int( wp_next_scheduled( 'bitcache_files', array( 0 ) ) ),
+        );"""
+    try:
+        assert site.eval(code, method="GET", user="") == ["0", True]
+        assert SECRET not in seen(site, post_id)
+    finally:
+        site.eval(
+            "delete_user_meta( get_user_by( 'login', 'heir' )->ID, 'bitcache_price' );"
+            "wp_delete_post( $input['id'], true );",
+            id=post_id,
+        )
+
+
 def test_private_files_stay_private_where_somebody_tidies_the_options(site: WordPressSite) -> None:
     """Plugins that make pages quicker take options out of those that are read together."""
     code = """

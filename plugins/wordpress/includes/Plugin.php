@@ -53,11 +53,12 @@ final class Plugin {
 		'wp_handle_sideload_prefilter',
 		'set_logged_in_cookie',
 		'clear_auth_cookie',
+		'deleted_user',
 		'wp_mail',
 	);
 
 	/** The same of a network. */
-	const NETWORK = array( 'wp_initialize_site', 'wp_uninitialize_site', 'wpmu_drop_tables' );
+	const NETWORK = array( 'wp_initialize_site', 'wp_uninitialize_site', 'wpmu_drop_tables', 'remove_user_from_blog' );
 
 	/** Of fields those that somebody at the desk follows: ours, and the names of an attachment's files. */
 	const FIELDS = '/bitcache|^_wp_attach/i';
