@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,10 @@ import httpx
 import pytest
 
 from tests.support.cli import Cli, write_config
+from tests.support.processes import free_ports
 
 START_S = 180
 STOP_S = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], seconds: float) -> None:
@@ -59,7 +53,7 @@ class Served:
     """A supervisor that says when it is ready."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = free_port(), free_port()
+        self.ports = free_ports(2)
         self.config = write_config(
             folder, rails=["fake"], port=self.ports[0], events_port=self.ports[1]
         )
@@ -163,7 +157,8 @@ def is_child(served: Served, pid: int) -> bool:
 
 
 def test_a_database_without_tables_is_refused(tmp_path: Path) -> None:
-    cli = Cli(write_config(tmp_path, port=free_port(), events_port=free_port()))
+    port, events_port = free_ports(2)
+    cli = Cli(write_config(tmp_path, port=port, events_port=events_port))
     for words in (["serve"], ["serve", "--only", "http"], ["serve", "--only", "events"]):
         code, detail = cli.refuse(*words)
         assert code == "configuration_error"

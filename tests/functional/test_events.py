@@ -32,6 +32,7 @@ from bitcache_server.services import views
 from tests.bench.stock import environment
 from tests.support.api import PROBLEM, open_world
 from tests.support.databases import Databases
+from tests.support.processes import free_ports
 from tests.support.world import ORIGIN, Purchase, World
 
 WITHIN_S = 60.0
@@ -61,9 +62,7 @@ class Listener:
         await self._server.serve()
 
     def start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        [self.port] = free_ports(1)
         self._thread.start()
         assert self._started.wait(WITHIN_S)
         deadline = time.monotonic() + WITHIN_S
@@ -545,9 +544,7 @@ def reading(port: int, purchase: Purchase) -> Iterator[Stream]:
 @contextmanager
 def served(variables: dict[str, str]) -> Iterator[int]:
     """Serve the events in a process of its own; give the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    [port] = free_ports(1)
     command = [
         sys.executable, "-m", "granian", "bitcache_server.app:create_events_app", "--factory",
         "--interface", "asgi", "--port", str(port), "--no-access-log", "--log-level", "critical",

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -23,6 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+
+from tests.support.processes import free_ports
 
 VERSION = "1.6.2"
 FOLDER = Path(__file__).parents[2] / ".cache" / f"lnbits-{VERSION}"
@@ -51,7 +52,7 @@ class Lnbits:
     """One server. Its data stay when it is stopped or killed, and its port does too."""
 
     def __init__(self, folder: Path, database_url: str = "") -> None:
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self._folder = folder
         self._database_url = database_url
         self._process: subprocess.Popen[bytes] | None = None
@@ -207,12 +208,6 @@ class Lnbits:
 
 def _packages() -> Path:
     return next(FOLDER.glob("lib/python3.*/site-packages"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.clicks import PATH, Clicker
+from tests.support.processes import free_ports
 from tests.support.world import ORIGIN, PUBLIC_URL, World
 
 START_TIMEOUT_S = 120
@@ -96,9 +97,7 @@ def _request(reader: Clicker, item_id: str, key: str) -> tuple[bytes, dict[str, 
 @contextmanager
 def web_of(world: World, workers: int = 2) -> Iterator[Web]:
     """Serve a world's database on a free port until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     known = world.deps.settings
     values = {
         "ENVIRONMENT": "test",

@@ -16,6 +16,14 @@ PAYWALL = "<!-- wp:bitcache/paywall /-->\n\n"
 PRICE_SAT = 5_000
 
 
+def image_block(media: int, url: str) -> str:
+    """Return an image as the editor writes it."""
+    return (
+        f'<!-- wp:image {{"id":{media}}} -->\n<figure class="wp-block-image">'
+        f'<img src="{url}" alt="" class="wp-image-{media}"/></figure>\n<!-- /wp:image -->'
+    )
+
+
 @dataclass(frozen=True)
 class Article:
     """A post with a wall, that is for sale."""

@@ -14,7 +14,15 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.support.wordpress import VERSIONS, WordPressSite
-from tests.wordpress.articles import PAID, TEASER, Article, expect_article, upload, write
+from tests.wordpress.articles import (
+    PAID,
+    TEASER,
+    Article,
+    expect_article,
+    image_block,
+    upload,
+    write,
+)
 from tests.wordpress.caches import DROP_IN, GREEDY, POLITE, server_of, with_cache
 from tests.wordpress.conftest import Connected
 from tests.wordpress.shop import WordPressShop
@@ -97,11 +105,7 @@ def test_a_paid_file_does_not_stay_in_a_cache(cached: World) -> None:
     site, shop, kind = cached
     media = upload(site, f"tower-{kind}.jpg")
     url = site.eval("return wp_get_attachment_url( $input['id'] );", id=media)
-    image = (
-        f'<!-- wp:image {{"id":{media}}} -->\n<figure class="wp-block-image"><img src="{url}" '
-        f'alt="" class="wp-image-{media}"/></figure>\n<!-- /wp:image -->'
-    )
-    article = write(site, shop, image)
+    article = write(site, shop, image_block(media, url))
     with site.client() as payer, site.client() as stranger:
         html = content(payer, article, shop.buy(article.item)).json()["html"]
         source = html.split('src="', 1)[1].split('"', 1)[0].replace("&#038;", "&")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.wordpress import WordPresses
+from tests.wordpress.articles import image_block
 from tests.wordpress.shelf import Shelf, opened
 
 OK = httpx.codes.OK
@@ -213,10 +214,7 @@ def _sends_pictures(shelf: Shelf) -> None:
 def test_with_its_post(shelf: Shelf) -> None:
     media = shelf.picture("inside.jpg")
     url = f"{shelf.site.url}/wp-content/uploads/{shelf.paths(media)[0]}"
-    image = (
-        f'<!-- wp:image {{"id":{media}}} -->\n<figure class="wp-block-image">'
-        f'<img src="{url}" alt="" class="wp-image-{media}"/></figure>\n<!-- /wp:image -->'
-    )
+    image = image_block(media, url)
     teaser = "<!-- wp:paragraph -->\n<p>Free.</p>\n<!-- /wp:paragraph -->"
     content = f"{teaser}\n\n<!-- wp:bitcache/paywall /-->\n\n{image}"
     priced = {"_bitcache_price": "0.05", "_bitcache_currency": "USD"}
@@ -246,10 +244,7 @@ def test_with_a_post_whose_category_gets_or_loses_the_price(shelf: Shelf) -> Non
     """By `wp post term`, or a plugin: nothing but the category of the post is written."""
     media = shelf.picture("category.jpg")
     url = f"{shelf.site.url}/wp-content/uploads/{shelf.paths(media)[0]}"
-    image = (
-        f'<!-- wp:image {{"id":{media}}} -->\n<figure class="wp-block-image">'
-        f'<img src="{url}" alt="" class="wp-image-{media}"/></figure>\n<!-- /wp:image -->'
-    )
+    image = image_block(media, url)
     post = shelf.site.create_post(
         f"<!-- wp:paragraph -->\n<p>Free.</p>\n<!-- /wp:paragraph -->\n\n{image}",
         meta_input={"_bitcache_rules": {"free_paragraphs": 1}},
